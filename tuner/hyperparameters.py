@@ -1,0 +1,206 @@
+"""What may stand in a space: every hyperparameter's legal values and the range it is searched in by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.errors import SpecError
+from tuner.sections import nearest
+from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space, parse_parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter:
+    """A hyperparameter that an objective or the engine understands."""
+
+    name: str
+    default: Parameter
+    """How it is searched (or to what it is fixed) where the study file does not say."""
+    description: str
+    choices: tuple[Scalar, ...] | None = None
+    """All legal values, when it is one of a list."""
+    minimum: float | None = None
+    maximum: float | None = None
+    """The legal numbers, both ends included."""
+
+
+def build_space(known: Sequence[Hyperparameter], written: Mapping[str, Any], *, where: str) -> Space:
+    """Return the default space of ``known`` with what a study file's ``[space]`` table wrote in its place.
+
+    Raises:
+        SpecError: for an unknown name, a range or choice that is not legal, naming ``where``, the key and the value.
+    """
+    catalogue = {hyper.name: hyper for hyper in known}
+    parameters = {hyper.name: hyper.default for hyper in known}
+    for name, value in written.items():
+        if name not in catalogue:
+            hint = nearest(name, catalogue) or f"; known: {', '.join(catalogue)}"
+            raise SpecError(f"{where} [space]: unknown hyperparameter '{name}'{hint}")
+        try:
+            parameters[name] = parse_parameter(value, default=_searched(catalogue[name]))
+            _check_legal(catalogue[name], parameters[name])
+        except ValueError as error:
+            raise SpecError(f"{where} [space] {name} = {_short(value)}: {error}") from None
+    return Space(_without_impossible(parameters))
+
+
+def _searched(hyper: Hyperparameter) -> Parameter:
+    """The default, or for one that is fixed by default, a range of the same kind of number to inherit from."""
+    default = hyper.default
+    number = isinstance(default, Fixed) and isinstance(default.value, int | float)
+    if (
+        isinstance(default, Fixed)
+        and number
+        and not isinstance(default.value, bool)
+        and hyper.minimum is not None
+    ):
+        high = hyper.maximum if hyper.maximum is not None else max(1.0, hyper.minimum * 10 + 1)
+        return Range(low=hyper.minimum, high=high, integer=isinstance(default.value, int), when=default.when)
+    return default
+
+
+def _check_legal(hyper: Hyperparameter, parameter: Parameter) -> None:
+    if hyper.choices is not None:
+        if isinstance(parameter, Range):
+            raise ValueError(f"it is one of a list: {_listed(hyper.choices)}")
+        values = parameter.choices if isinstance(parameter, Choices) else (getattr(parameter, "value", None),)
+        for value in values:
+            if value not in hyper.choices:
+                hint = nearest(str(value), map(str, hyper.choices))
+                raise ValueError(f"unknown value {value!r}{hint or '; known: ' + _listed(hyper.choices)}")
+        return
+    numbers: list[Any] = []
+    if isinstance(parameter, Range):
+        numbers = [parameter.low, parameter.high]
+    elif isinstance(parameter, Choices):
+        numbers = list(parameter.choices)
+    elif isinstance(parameter, Fixed):
+        numbers = [parameter.value]
+    optional = isinstance(hyper.default, Fixed) and hyper.default.value is None
+    for number in numbers:
+        if number is None and optional:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError(f"{number!r} is not a number")
+        if _is_integer(hyper) and number != int(number):
+            raise ValueError(f"{number} must be a whole number")
+        if hyper.minimum is not None and number < hyper.minimum:
+            raise ValueError(f"{number:g} is below the least legal value {hyper.minimum:g}")
+        if hyper.maximum is not None and number > hyper.maximum:
+            raise ValueError(f"{number:g} is above the greatest legal value {hyper.maximum:g}")
+
+
+def _is_integer(hyper: Hyperparameter) -> bool:
+    default = hyper.default
+    if isinstance(default, Range):
+        return default.integer
+    return (
+        isinstance(default, Fixed) and isinstance(default.value, int) and not isinstance(default.value, bool)
+    )
+
+
+def _without_impossible(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    """Drop what can never be active: momentum, say, in a space whose optimizer is fixed to Adam."""
+    kept = dict(parameters)
+    for name, parameter in parameters.items():
+        for parent, allowed in parameter.when.items():
+            held = parameters.get(parent)
+            values = (
+                held.choices
+                if isinstance(held, Choices)
+                else (held.value,)
+                if isinstance(held, Fixed)
+                else None
+            )
+            if values is not None and not set(values) & set(allowed):
+                kept.pop(name, None)
+    return kept
+
+
+def _listed(values: Sequence[Scalar]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value) if not isinstance(value, str) else value
+    return shown if len(shown) <= 60 else shown[:57] + "…"
+
+
+OPTIMIZERS = ("gd", "sgd", "rmsprop", "adagrad", "adam", "adamw")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "reduce_on_plateau", "warmup_cosine")
+
+TRAINING: tuple[Hyperparameter, ...] = (
+    Hyperparameter(
+        name="learning_rate",
+        default=Range(low=1e-4, high=1e-1, log=True),
+        minimum=1e-12,
+        maximum=100,
+        description="step size of the optimizer, at the top of its schedule",
+    ),
+    Hyperparameter(
+        name="optimizer",
+        default=Choices(choices=("sgd", "rmsprop", "adagrad", "adam", "adamw")),
+        choices=OPTIMIZERS,
+        description="the update rule; gd is gradient descent on the whole training part at once",
+    ),
+    Hyperparameter(
+        name="momentum",
+        default=Range(low=0.0, high=0.99, when={"optimizer": ("sgd", "gd")}),
+        minimum=0,
+        maximum=0.9999,
+        description="momentum of SGD and gradient descent",
+    ),
+    Hyperparameter(
+        name="nesterov",
+        default=Fixed(value=False, when={"optimizer": ("sgd", "gd")}),
+        choices=(False, True),
+        description="look ahead by the momentum before taking the gradient (Nesterov)",
+    ),
+    Hyperparameter(
+        name="batch_size",
+        default=Choices(choices=(16, 32, 64, 128)),
+        minimum=1,
+        description="samples a step; gradient descent takes the whole training part whatever this says",
+    ),
+    Hyperparameter(
+        name="schedule",
+        default=Choices(choices=("constant", "cosine", "one_cycle", "reduce_on_plateau")),
+        choices=SCHEDULES,
+        description="how the learning rate changes over the epochs",
+    ),
+    Hyperparameter(
+        name="warmup",
+        default=Range(low=0.02, high=0.3, when={"schedule": ("warmup_cosine",)}),
+        minimum=0,
+        maximum=0.9,
+        description="fraction of the run in which the learning rate rises from 0",
+    ),
+    Hyperparameter(
+        name="l1",
+        default=Range(low=1e-7, high=1e-2, log=True),
+        minimum=0,
+        description="strength of the L1 penalty on the weights, added to the loss",
+    ),
+    Hyperparameter(
+        name="l2",
+        default=Range(low=1e-7, high=1e-2, log=True),
+        minimum=0,
+        description="strength of the L2 penalty on the weights, added to the loss",
+    ),
+    Hyperparameter(
+        name="weight_decay",
+        default=Fixed(value=0.0),
+        minimum=0,
+        maximum=1,
+        description="decoupled weight decay (AdamW): weights shrink by learning rate × this, apart from the gradient",
+    ),
+    Hyperparameter(
+        name="data_fraction",
+        default=Fixed(value=1.0),
+        minimum=1e-6,
+        maximum=1,
+        description="fraction of the training part that is used",
+    ),
+)

@@ -1,0 +1,343 @@
+"""The declared search space: each hyperparameter a range, a list of choices, or one fixed value."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import SpecError
+from tuner.sections import nearest
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
+
+Scalar = bool | int | float | str | None
+
+_RANGE = re.compile(r"^\s*(?P<low>[^:,\s]+?)\.\.(?P<high>[^:,\s]+?)(?P<flags>(:[a-z]+(=[^:]+)?)*)\s*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One hyperparameter of a space."""
+
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    """It is searched only while every parameter named here has one of these values."""
+
+    def to_json(self) -> Any:
+        """Return what a study file would hold for it."""
+        raise TypeError(type(self).__name__)
+
+    def contains(self, other: Parameter) -> bool:
+        """Whether every value of ``other`` is a value of this one, drawn in the same way."""
+        raise TypeError(type(self).__name__)
+
+    def _with_when(self, values: dict[str, Any]) -> dict[str, Any]:
+        if self.when:
+            values["when"] = {name: list(allowed) for name, allowed in self.when.items()}
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range(Parameter):
+    """Numbers from ``low`` to ``high``, both included; whole numbers when ``integer``."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError(f"range {self.low}..{self.high} must be finite")
+        if self.low > self.high:
+            raise ValueError(
+                f"range {self.low:g}..{self.high:g} is inverted; write {self.high:g}..{self.low:g}"
+            )
+        if self.low == self.high:
+            raise ValueError(
+                f"range {self.low:g}..{self.high:g} is empty; write the one value {self.low:g} instead"
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"range {self.low:g}..{self.high:g} is logarithmic, so it must start above 0")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"step {self.step:g} must be above 0")
+        if self.log and self.step is not None:
+            raise ValueError("a logarithmic range takes no step")
+        if self.integer and any(v != int(v) for v in (self.low, self.high, self.step or 1)):
+            raise ValueError(f"range {self.low:g}..{self.high:g} must be of whole numbers")
+
+    def to_json(self) -> dict[str, Any]:
+        cast = int if self.integer else float
+        values: dict[str, Any] = {"low": cast(self.low), "high": cast(self.high), "log": self.log}
+        if self.step is not None:
+            values["step"] = cast(self.step)
+        return self._with_when(values)
+
+    def contains(self, other: Parameter) -> bool:
+        if isinstance(other, Fixed):
+            value = other.value
+            return isinstance(value, int | float) and self.low <= value <= self.high
+        same = isinstance(other, Range) and (other.log, other.step, other.integer, other.when) == (
+            self.log,
+            self.step,
+            self.integer,
+            self.when,
+        )
+        return same and isinstance(other, Range) and self.low <= other.low and other.high <= self.high
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.integer:
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
+        return FloatDistribution(float(self.low), float(self.high), log=self.log, step=self.step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices(Parameter):
+    """One of a list of values that have no order."""
+
+    choices: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            raise ValueError("the list of choices is empty")
+        if len(set(map(repr, self.choices))) != len(self.choices):
+            raise ValueError(f"choices {list(self.choices)} name a value twice")
+
+    def to_json(self) -> Any:
+        return self._with_when({"choices": list(self.choices)}) if self.when else list(self.choices)
+
+    def contains(self, other: Parameter) -> bool:
+        return self == other or (isinstance(other, Fixed) and other.value in self.choices)
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(Parameter):
+    """One value; nothing is searched."""
+
+    value: Scalar
+
+    def to_json(self) -> Any:
+        return self._with_when({"value": self.value}) if self.when else self.value
+
+    def contains(self, other: Parameter) -> bool:
+        return self == other
+
+
+@dataclass(frozen=True)
+class Space:
+    """The hyperparameters of a study by name, parents before the parameters that depend on them."""
+
+    parameters: Mapping[str, Parameter]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", _parents_first(self.parameters))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parameters)
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self.parameters[name]
+
+    @property
+    def searched(self) -> dict[str, Parameter]:
+        """Those that are searched: everything but fixed values."""
+        return {name: p for name, p in self.parameters.items() if not isinstance(p, Fixed)}
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """Return a value for every parameter that is active in ``trial``, drawing the searched ones from it."""
+        values: dict[str, Any] = {}
+        for name, parameter in self.parameters.items():
+            if any(values.get(parent) not in allowed for parent, allowed in parameter.when.items()):
+                continue
+            if isinstance(parameter, Fixed):
+                values[name] = parameter.value
+            elif isinstance(parameter, Choices):
+                values[name] = trial.suggest_categorical(name, parameter.choices)
+            elif isinstance(parameter, Range) and parameter.integer:
+                low, high, step = int(parameter.low), int(parameter.high), int(parameter.step or 1)
+                values[name] = trial.suggest_int(name, low, high, step=step, log=parameter.log)
+            elif isinstance(parameter, Range):
+                low_, high_ = float(parameter.low), float(parameter.high)
+                values[name] = trial.suggest_float(name, low_, high_, step=parameter.step, log=parameter.log)
+        return values
+
+    def grid(self, *, points: int = 3) -> dict[str, list[Scalar]]:
+        """Return a grid over the space: every choice, and ``points`` values of each range (all of a short one)."""
+        return {name: _points(parameter, points) for name, parameter in self.searched.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ``[space]`` table of a study file."""
+        return {name: parameter.to_json() for name, parameter in self.parameters.items()}
+
+
+def parse_parameter(written: Any, *, default: Parameter | None = None) -> Parameter:
+    """Return the parameter that a study file or ``-S space.name=…`` writes as ``written``.
+
+    A number, text or boolean is a fixed value; a list, choices; ``"1e-4..1e-1:log"`` or ``{low, high, log, step}`` a
+    range. What is not written (logarithmic, ``when``, an end of the range) is taken from ``default``.
+
+    Raises:
+        ValueError: with what is wrong, naming the value.
+    """
+    when = default.when if default is not None else {}
+    if isinstance(written, Mapping):
+        return _from_table(dict(written), default)
+    if isinstance(written, str) and (match := _RANGE.match(written)):
+        return _from_table(_from_text(match), default)
+    if isinstance(written, list | tuple):
+        if any(isinstance(value, dict | list) for value in written):
+            raise ValueError(f"choices {list(written)} must be plain values")
+        return (
+            Choices(choices=tuple(written), when=when)
+            if len(written) != 1
+            else Fixed(value=written[0], when=when)
+        )
+    if isinstance(written, Scalar):
+        return Fixed(value=_as_default_kind(written, default), when=when)
+    raise ValueError(
+        f"{written!r} is no range, list or value; write e.g. '1e-4..1e-1:log', ['a', 'b'] or 0.1"
+    )
+
+
+def _from_text(match: re.Match[str]) -> dict[str, Any]:
+    table: dict[str, Any] = {"low": _number(match["low"]), "high": _number(match["high"])}
+    for flag in filter(None, match["flags"].split(":")):
+        name, _, value = flag.partition("=")
+        if name in {"log", "linear"} and not value:
+            table["log"] = name == "log"
+        elif name == "step" and value:
+            table["step"] = _number(value)
+        else:
+            raise ValueError(f"'{flag}' is not known after a range; known: log, linear, step=…")
+    return table
+
+
+def _from_table(table: dict[str, Any], default: Parameter | None) -> Parameter:
+    known = {"low", "high", "log", "step", "choices", "value", "when"}
+    for key in table:
+        if key not in known:
+            raise ValueError(
+                f"unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(sorted(known))}"
+            )
+    when = _when(table["when"]) if "when" in table else (default.when if default is not None else {})
+    if "choices" in table:
+        if not isinstance(table["choices"], list | tuple):
+            raise ValueError(f"choices {table['choices']!r} must be a list")
+        return Choices(choices=tuple(table["choices"]), when=when)
+    if "value" in table:
+        return Fixed(value=_as_default_kind(table["value"], default), when=when)
+    if isinstance(default, Range):
+        table = {"low": default.low, "high": default.high, "log": default.log, **table}
+        if default.step is not None and not table["log"]:
+            table.setdefault("step", default.step)
+    if "low" not in table or "high" not in table:
+        raise ValueError("a range needs both 'low' and 'high'")
+    ends = [table["low"], table["high"]] + ([table["step"]] if table.get("step") is not None else [])
+    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in ends):
+        raise ValueError(f"range {table['low']!r}..{table['high']!r} must be of numbers")
+    integer = default.integer if isinstance(default, Range) else all(isinstance(v, int) for v in ends)
+    log = table.get("log") or False
+    if not isinstance(log, bool):
+        raise ValueError(f"log = {log!r} must be true or false")
+    step = table.get("step")
+    return Range(low=table["low"], high=table["high"], log=log, step=step, integer=integer, when=when)
+
+
+def _when(written: Any) -> dict[str, tuple[Scalar, ...]]:
+    if not isinstance(written, Mapping):
+        raise ValueError(f"when = {written!r} must be a table such as {{optimizer = ['sgd']}}")
+    return {k: tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in written.items()}
+
+
+def _number(text: str) -> float | int:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _as_default_kind(value: Scalar, default: Parameter | None) -> Scalar:
+    """A fixed whole number where a range of fractions is expected is that fraction."""
+    plain_int = isinstance(value, int) and not isinstance(value, bool)
+    if plain_int and isinstance(default, Range) and not default.integer:
+        return float(value)  # type: ignore[arg-type]
+    return value
+
+
+def _parents_first(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(parameters)
+    while waiting:
+        ready = [name for name, p in waiting.items() if all(parent not in waiting for parent in p.when)]
+        if not ready:
+            raise SpecError(
+                f"[space]: {', '.join(sorted(waiting))} depend on each other in a circle; remove one 'when'"
+            )
+        for name in ready:
+            parameter = waiting.pop(name)
+            for parent in parameter.when:
+                if parent not in parameters:
+                    hint = nearest(parent, parameters)
+                    raise SpecError(f"[space] {name}: when names '{parent}', which is not in the space{hint}")
+            ordered[name] = parameter
+    return ordered
+
+
+def _points(parameter: Parameter, points: int) -> list[Scalar]:
+    if isinstance(parameter, Choices):
+        return list(parameter.choices)
+    if not isinstance(parameter, Range):
+        return []
+    low, high = parameter.low, parameter.high
+    if parameter.step is not None or (parameter.integer and not parameter.log and high - low < points):
+        step = parameter.step or 1
+        count = int((high - low) / step + 1e-9) + 1
+        values = [low + i * step for i in range(count)]
+    elif parameter.log:
+        values = [low * (high / low) ** (i / (points - 1)) for i in range(points)]
+    else:
+        values = [low + (high - low) * i / (points - 1) for i in range(points)]
+    if parameter.integer:
+        return list(dict.fromkeys(round(value) for value in values))
+    return list(values)
+
+
+def widened(old: Space, new: Space) -> Sequence[str]:
+    """Return one line for each parameter in which ``new`` is not ``old`` or wider (empty: a study may go on with it)."""
+    lines = []
+    for name, parameter in old.parameters.items():
+        if name not in new.parameters:
+            lines.append(f"space.{name}: {_show(parameter)} → absent")
+        elif not new[name].contains(parameter):
+            lines.append(f"space.{name}: {_show(parameter)} → {_show(new[name])}")
+    lines += [
+        f"space.{name}: absent → {_show(p)}"
+        for name, p in new.parameters.items()
+        if name not in old.parameters
+    ]
+    return lines
+
+
+def _show(parameter: Parameter) -> str:
+    if isinstance(parameter, Range):
+        kind = ":log" if parameter.log else f":step={parameter.step:g}" if parameter.step is not None else ""
+        return f"{parameter.low:g}..{parameter.high:g}{kind}"
+    if isinstance(parameter, Choices):
+        return str(list(parameter.choices))
+    return repr(replace(parameter).value) if isinstance(parameter, Fixed) else "?"

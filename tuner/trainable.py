@@ -1,0 +1,86 @@
+"""What is tuned, in parts: data, network, loss, metrics. The engine owns the loop over them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from tuner import metrics
+from tuner.hyperparameters import TRAINING, Hyperparameter
+from tuner.sections import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tuner.metrics import Metric
+    from tuner.training import Dataset, Loss
+
+
+class ObjectiveOptions(Section):
+    """The ``[objective]`` table of a study file, less its ``name``."""
+
+    metric: str | list[str] = Field(
+        "", description="what is optimised, on the validation part; several give a Pareto front"
+    )
+
+
+class DataOptions(Section):
+    """The ``[data]`` table of a study file."""
+
+
+class Trainable(ABC):
+    """An objective in parts, so that the engine owns epochs, optimizer, schedule, penalties, stopping and checkpoints.
+
+    The tuner makes one instance a worker, calls :meth:`load` once, and then :meth:`network` and :meth:`loss` for
+    every trial. What depends on chance in :meth:`load` (a split) depends on ``seed`` alone: every worker must see the
+    same data. :meth:`network` is called with the global torch generator seeded for its trial.
+    """
+
+    Options: ClassVar[type[ObjectiveOptions]] = ObjectiveOptions
+    Data: ClassVar[type[DataOptions]] = DataOptions
+    default_metric: ClassVar[str] = "accuracy"
+
+    def __init__(self, options: Any, data: Any, *, seed: int) -> None:
+        self.options = options
+        self.data = data
+        self.seed = seed
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """Return the data, split and prepared; what is fitted is fitted on the training part only.
+
+        Raises:
+            DataError: when the data cannot be used, with one line that names the file, the column and the remedy.
+        """
+
+    @abstractmethod
+    def network(self, params: Mapping[str, Any]) -> nn.Module:
+        """Return a new network for ``params``, ready to be called as ``network(*inputs)``."""
+
+    @abstractmethod
+    def loss(self, params: Mapping[str, Any]) -> Loss:
+        """Return the loss that is minimised, penalties aside."""
+
+    def hyperparameters(self) -> Sequence[Hyperparameter]:
+        """Return what may stand in the ``[space]`` of this objective; add your network's own to ``TRAINING``."""
+        return TRAINING
+
+    def metric_names(self) -> list[str]:
+        """Return the metrics that are optimised, the first of which pruning and early stopping watch."""
+        written = self.options.metric or self.default_metric
+        return [written] if isinstance(written, str) else list(written)
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics of :meth:`metric_names`."""
+        return [metrics.get(name) for name in self.metric_names()]
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Return the network's outputs ``[M, N, …]`` in the units that metrics and people use."""
+        return outputs
+
+    def describe(self) -> dict[str, Any]:
+        """Return, as JSON, what :meth:`load` found: sizes of the parts, columns, classes, notes for a person."""
+        return {}
