@@ -50,12 +50,7 @@ def _searched(hyper: Hyperparameter) -> Parameter:
     """The default, or for one that is fixed by default, a range of the same kind of number to inherit from."""
     default = hyper.default
     number = isinstance(default, Fixed) and isinstance(default.value, int | float)
-    if (
-        isinstance(default, Fixed)
-        and number
-        and not isinstance(default.value, bool)
-        and hyper.minimum is not None
-    ):
+    if isinstance(default, Fixed) and number and not isinstance(default.value, bool) and hyper.minimum is not None:
         high = hyper.maximum if hyper.maximum is not None else max(1.0, hyper.minimum * 10 + 1)
         return Range(low=hyper.minimum, high=high, integer=isinstance(default.value, int), when=default.when)
     return default
@@ -65,40 +60,41 @@ def _check_legal(hyper: Hyperparameter, parameter: Parameter) -> None:
     if hyper.choices is not None:
         if isinstance(parameter, Range):
             raise ValueError(f"it is one of a list: {_listed(hyper.choices)}")
-        values = parameter.choices if isinstance(parameter, Choices) else (getattr(parameter, "value", None),)
-        for value in values:
+        for value in _values(parameter):
             if value not in hyper.choices:
                 hint = nearest(str(value), map(str, hyper.choices))
                 raise ValueError(f"unknown value {value!r}{hint or '; known: ' + _listed(hyper.choices)}")
         return
-    numbers: list[Any] = []
-    if isinstance(parameter, Range):
-        numbers = [parameter.low, parameter.high]
-    elif isinstance(parameter, Choices):
-        numbers = list(parameter.choices)
-    elif isinstance(parameter, Fixed):
-        numbers = [parameter.value]
     optional = isinstance(hyper.default, Fixed) and hyper.default.value is None
-    for number in numbers:
-        if number is None and optional:
-            continue
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise ValueError(f"{number!r} is not a number")
-        if _is_integer(hyper) and number != int(number):
-            raise ValueError(f"{number} must be a whole number")
-        if hyper.minimum is not None and number < hyper.minimum:
-            raise ValueError(f"{number:g} is below the least legal value {hyper.minimum:g}")
-        if hyper.maximum is not None and number > hyper.maximum:
-            raise ValueError(f"{number:g} is above the greatest legal value {hyper.maximum:g}")
+    for value in _values(parameter):
+        if value is not None or not optional:
+            _check_number(hyper, value)
+
+
+def _values(parameter: Parameter) -> tuple[Scalar, ...]:
+    if isinstance(parameter, Range):
+        return (parameter.low, parameter.high)
+    if isinstance(parameter, Choices):
+        return parameter.choices
+    return (parameter.value,) if isinstance(parameter, Fixed) else ()
+
+
+def _check_number(hyper: Hyperparameter, number: Scalar) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise ValueError(f"{number!r} is not a number")
+    if _is_integer(hyper) and number != int(number):
+        raise ValueError(f"{number} must be a whole number")
+    if hyper.minimum is not None and number < hyper.minimum:
+        raise ValueError(f"{number:g} is below the least legal value {hyper.minimum:g}")
+    if hyper.maximum is not None and number > hyper.maximum:
+        raise ValueError(f"{number:g} is above the greatest legal value {hyper.maximum:g}")
 
 
 def _is_integer(hyper: Hyperparameter) -> bool:
     default = hyper.default
     if isinstance(default, Range):
         return default.integer
-    return (
-        isinstance(default, Fixed) and isinstance(default.value, int) and not isinstance(default.value, bool)
-    )
+    return isinstance(default, Fixed) and isinstance(default.value, int) and not isinstance(default.value, bool)
 
 
 def _without_impossible(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
@@ -107,13 +103,7 @@ def _without_impossible(parameters: dict[str, Parameter]) -> dict[str, Parameter
     for name, parameter in parameters.items():
         for parent, allowed in parameter.when.items():
             held = parameters.get(parent)
-            values = (
-                held.choices
-                if isinstance(held, Choices)
-                else (held.value,)
-                if isinstance(held, Fixed)
-                else None
-            )
+            values = held.choices if isinstance(held, Choices) else (held.value,) if isinstance(held, Fixed) else None
             if values is not None and not set(values) & set(allowed):
                 kept.pop(name, None)
     return kept

@@ -55,13 +55,9 @@ class Range(Parameter):
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ValueError(f"range {self.low}..{self.high} must be finite")
         if self.low > self.high:
-            raise ValueError(
-                f"range {self.low:g}..{self.high:g} is inverted; write {self.high:g}..{self.low:g}"
-            )
+            raise ValueError(f"range {self.low:g}..{self.high:g} is inverted; write {self.high:g}..{self.low:g}")
         if self.low == self.high:
-            raise ValueError(
-                f"range {self.low:g}..{self.high:g} is empty; write the one value {self.low:g} instead"
-            )
+            raise ValueError(f"range {self.low:g}..{self.high:g} is empty; write the one value {self.low:g} instead")
         if self.log and self.low <= 0:
             raise ValueError(f"range {self.low:g}..{self.high:g} is logarithmic, so it must start above 0")
         if self.step is not None and self.step <= 0:
@@ -199,16 +195,10 @@ def parse_parameter(written: Any, *, default: Parameter | None = None) -> Parame
     if isinstance(written, list | tuple):
         if any(isinstance(value, dict | list) for value in written):
             raise ValueError(f"choices {list(written)} must be plain values")
-        return (
-            Choices(choices=tuple(written), when=when)
-            if len(written) != 1
-            else Fixed(value=written[0], when=when)
-        )
+        return Choices(choices=tuple(written), when=when) if len(written) != 1 else Fixed(value=written[0], when=when)
     if isinstance(written, Scalar):
         return Fixed(value=_as_default_kind(written, default), when=when)
-    raise ValueError(
-        f"{written!r} is no range, list or value; write e.g. '1e-4..1e-1:log', ['a', 'b'] or 0.1"
-    )
+    raise ValueError(f"{written!r} is no range, list or value; write e.g. '1e-4..1e-1:log', ['a', 'b'] or 0.1")
 
 
 def _from_text(match: re.Match[str]) -> dict[str, Any]:
@@ -228,9 +218,7 @@ def _from_table(table: dict[str, Any], default: Parameter | None) -> Parameter:
     known = {"low", "high", "log", "step", "choices", "value", "when"}
     for key in table:
         if key not in known:
-            raise ValueError(
-                f"unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(sorted(known))}"
-            )
+            raise ValueError(f"unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(sorted(known))}")
     when = _when(table["when"]) if "when" in table else (default.when if default is not None else {})
     if "choices" in table:
         if not isinstance(table["choices"], list | tuple):
@@ -319,18 +307,14 @@ def _points(parameter: Parameter, points: int) -> list[Scalar]:
 
 
 def widened(old: Space, new: Space) -> Sequence[str]:
-    """Return one line for each parameter in which ``new`` is not ``old`` or wider (empty: a study may go on with it)."""
+    """Return a line for each parameter in which ``new`` is neither ``old`` nor wider; none: a study may go on."""
     lines = []
     for name, parameter in old.parameters.items():
         if name not in new.parameters:
             lines.append(f"space.{name}: {_show(parameter)} → absent")
         elif not new[name].contains(parameter):
             lines.append(f"space.{name}: {_show(parameter)} → {_show(new[name])}")
-    lines += [
-        f"space.{name}: absent → {_show(p)}"
-        for name, p in new.parameters.items()
-        if name not in old.parameters
-    ]
+    lines += [f"space.{name}: absent → {_show(p)}" for name, p in new.parameters.items() if name not in old.parameters]
     return lines
 
 

@@ -1,0 +1,185 @@
+"""Optuna's samplers and pruners by name, with their options checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import SpecError
+from tuner.sections import nearest
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+    from tuner.space import Space
+    from tuner.spec import Search
+
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "nsga2": "NSGAIISampler",
+    "nsga3": "NSGAIIISampler",
+    "qmc": "QMCSampler",
+    "grid": "GridSampler",
+    "brute_force": "BruteForceSampler",
+    "partial_fixed": "PartialFixedSampler",
+}
+PRUNERS = {
+    "none": "NopPruner",
+    "median": "MedianPruner",
+    "percentile": "PercentilePruner",
+    "successive_halving": "SuccessiveHalvingPruner",
+    "hyperband": "HyperbandPruner",
+    "threshold": "ThresholdPruner",
+    "patient": "PatientPruner",
+    "wilcoxon": "WilcoxonPruner",
+}
+MULTI_OBJECTIVE_SAMPLERS = frozenset({"tpe", "random", "gp", "nsga2", "nsga3", "qmc", "grid", "brute_force"})
+
+_WARMUP_EPOCHS = 5
+"""The default pruner leaves a trial alone for so many epochs: schedules with a warm-up start slowly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """Names of sampler and pruner with every option, ready to be made."""
+
+    sampler: str
+    sampler_options: Mapping[str, Any]
+    pruner: str
+    pruner_options: Mapping[str, Any]
+
+
+def resolve(search: Search, space: Space | None, *, objectives: int, where: str) -> Strategy:
+    """Return what ``[search]`` means for a study with so many objectives.
+
+    ``auto`` is TPE (the least regret on the tables we measured), and the median pruner where there is one objective.
+    ``space`` is what a grid is laid over; it is ``None`` for an objective that defines its space by running.
+
+    Raises:
+        SpecError: for an unknown name or option, or a sampler that cannot do what the study needs.
+    """
+    place = f"{where} [search]"
+    sampler = "tpe" if search.sampler == "auto" else _known(search.sampler, SAMPLERS, f"{place} sampler")
+    default_pruner = "median" if objectives == 1 else "none"
+    pruner = default_pruner if search.pruner == "auto" else _known(search.pruner, PRUNERS, f"{place} pruner")
+    if objectives > 1 and pruner != "none":
+        raise SpecError(f"{place}: pruner = '{pruner}' needs one metric, the objective has {objectives}; write 'none'")
+    if objectives > 1 and sampler not in MULTI_OBJECTIVE_SAMPLERS:
+        known = ", ".join(sorted(MULTI_OBJECTIVE_SAMPLERS))
+        raise SpecError(f"{place}: sampler = '{sampler}' needs one metric, the objective has {objectives}; try {known}")
+    sampler_options = dict(search.sampler_options)
+    pruner_options = dict(search.pruner_options)
+    if search.pruner == "auto" and pruner == "median":
+        pruner_options.setdefault("n_warmup_steps", _WARMUP_EPOCHS)
+    if sampler == "grid" and "search_space" not in sampler_options:
+        points = sampler_options.pop("points", 3)
+        if not isinstance(points, int) or points < 2:
+            raise SpecError(f"{place} sampler_options: points = {points!r} must be a whole number of at least 2")
+        if space is None:
+            raise SpecError(f"{place} sampler_options: 'search_space' is missing: this objective declares no space")
+        sampler_options["search_space"] = space.grid(points=points)
+    strategy = Strategy(sampler=sampler, sampler_options=sampler_options, pruner=pruner, pruner_options=pruner_options)
+    _try_to_make(strategy, place)
+    return strategy
+
+
+def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
+    """Return Optuna's sampler, drawing from ``seed``."""
+    import optuna
+
+    options = dict(strategy.sampler_options)
+    cls = getattr(optuna.samplers, SAMPLERS[strategy.sampler])
+    if strategy.sampler == "partial_fixed":
+        base = make_sampler(
+            Strategy(
+                sampler=options.pop("base", "tpe"),
+                sampler_options=options.pop("base_options", {}),
+                pruner="none",
+                pruner_options={},
+            ),
+            seed=seed,
+        )
+        made: BaseSampler = cls(base_sampler=base, **options)
+        return made
+    if "seed" in inspect.signature(cls).parameters:
+        options.setdefault("seed", seed)
+    made = cls(**options)
+    return made
+
+
+def reseed(sampler: BaseSampler, seed: int) -> None:
+    """Make what ``sampler`` draws next depend on ``seed`` alone, whichever worker asks and whatever it drew before.
+
+    Optuna offers only a reseeding from the operating system; this reaches for the generators its samplers hold. A
+    quasi-random sampler is left alone: its sequence is the same in every worker already.
+    """
+    from optuna.samplers import QMCSampler
+
+    if isinstance(sampler, QMCSampler):
+        return
+    for owner in (sampler, getattr(sampler, "_random_sampler", None), getattr(sampler, "_base_sampler", None)):
+        generator = getattr(owner, "_rng", None)
+        if generator is not None:
+            generator.rng.seed(seed)
+
+
+def make_pruner(strategy: Strategy) -> BasePruner:
+    """Return the pruner; its decisions are Optuna's."""
+    import optuna
+
+    options = dict(strategy.pruner_options)
+    cls = getattr(optuna.pruners, PRUNERS[strategy.pruner])
+    if strategy.pruner == "patient":
+        inner = options.pop("wrapped", None)
+        wrapped = None
+        if inner is not None:
+            wrapped = make_pruner(
+                Strategy(
+                    sampler="random",
+                    sampler_options={},
+                    pruner=inner,
+                    pruner_options=options.pop("wrapped_options", {}),
+                )
+            )
+        made: BasePruner = cls(wrapped, **options)
+        return made
+    made = cls(**options)
+    return made
+
+
+def _known(name: str, table: Mapping[str, str], place: str) -> str:
+    if name not in table:
+        hint = nearest(name, table) or f"; known: auto, {', '.join(table)}"
+        raise SpecError(f"{place} = '{name}' is not known{hint}")
+    return name
+
+
+def _try_to_make(strategy: Strategy, place: str) -> None:
+    """Make both once, so that a wrong option is met now and not in a worker."""
+    import optuna
+
+    for kind, name, options, table, module in (
+        ("sampler", strategy.sampler, strategy.sampler_options, SAMPLERS, optuna.samplers),
+        ("pruner", strategy.pruner, strategy.pruner_options, PRUNERS, optuna.pruners),
+    ):
+        known = set(inspect.signature(getattr(module, table[name])).parameters)
+        known |= {"partial_fixed": {"base", "base_options"}, "patient": {"wrapped", "wrapped_options"}}.get(name, set())
+        for option in options:
+            if option not in known:
+                hint = nearest(option, known) or f"; known: {', '.join(sorted(known))}"
+                raise SpecError(f"{place} {kind}_options: unknown option '{option}' of {name}{hint}")
+    for kind, make in (("sampler", lambda: make_sampler(strategy, seed=0)), ("pruner", lambda: make_pruner(strategy))):
+        try:
+            make()
+        except ModuleNotFoundError as error:
+            raise SpecError(f"{place}: the {kind} needs the package '{error.name}'; pip install it") from None
+        except ImportError as error:
+            raise SpecError(f"{place}: the {kind} cannot be used: {' '.join(str(error).split())}") from None
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise SpecError(f"{place} {kind}_options: {' '.join(str(error).split())}") from None

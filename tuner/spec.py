@@ -1,0 +1,140 @@
+"""The study file's schema: what a person may write, validated and frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from tuner.errors import SpecError
+from tuner.sections import Section, validate
+
+_DURATION = re.compile(r"^\s*(?:(?P<h>\d+(?:\.\d+)?)h)?\s*(?:(?P<m>\d+(?:\.\d+)?)m)?\s*(?:(?P<s>\d+(?:\.\d+)?)s?)?\s*$")
+_NAME = re.compile(r"^[\w][\w .+@=-]{0,199}$")
+
+
+def parse_duration(written: Any) -> float:
+    """Return the seconds that ``90``, ``"90s"``, ``"15m"`` or ``"1h30m"`` mean.
+
+    Raises:
+        ValueError: when it is neither, or not above 0.
+    """
+    if isinstance(written, str) and written.strip() and (match := _DURATION.match(written)):
+        hours, minutes, seconds = (float(match[unit] or 0) for unit in "hms")
+        written = hours * 3600 + minutes * 60 + seconds
+    if isinstance(written, bool) or not isinstance(written, int | float):
+        raise ValueError("a duration is written like 90, '90s', '15m' or '1h30m'")
+    if not 0 < written < float("inf"):
+        raise ValueError("a duration must be above 0")
+    return float(written)
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` when it may name a study.
+
+    Raises:
+        ValueError: when it may not: a name is never a path.
+    """
+    if not _NAME.match(name) or name != name.strip():
+        raise ValueError("a study name holds letters, digits, spaces and _ . + @ = - only, 200 at most")
+    return name
+
+
+class EarlyStopping(Section):
+    """``[training.early_stopping]``"""
+
+    patience: int = Field(10, ge=0, description="epochs without improvement after which a trial stops; 0: never")
+    min_delta: float = Field(0.0, ge=0, description="an improvement smaller than this is none")
+    monitor: Literal["metric", "validation_loss"] = Field(
+        "metric", description="what must improve: the objective's (first) metric or the validation loss"
+    )
+
+
+class Training(Section):
+    """``[training]``"""
+
+    epochs: int = Field(50, ge=1, le=1_000_000, description="most epochs a trial may train")
+    early_stopping: EarlyStopping = EarlyStopping()
+    penalise_biases: bool = Field(False, description="whether L1, L2 and weight decay also pull on biases")
+    device: str = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:1, …")
+
+
+class Search(Section):
+    """``[search]``"""
+
+    sampler: str = Field("auto", description="how configurations are chosen; auto: tpe")
+    sampler_options: dict[str, Any] = Field(default_factory=dict, description="options of Optuna's sampler")
+    pruner: str = Field("auto", description="how poor trials are stopped early; auto: median")
+    pruner_options: dict[str, Any] = Field(default_factory=dict, description="options of Optuna's pruner")
+
+
+class Budget(Section):
+    """``[budget]``: the study ends at whichever comes first."""
+
+    trials: int | None = Field(100, ge=1, le=10_000_000, description="the study's total, under any number of workers")
+    timeout: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
+        None, description="time of one run, e.g. '1h30m'; what is unfinished then is continued by the next"
+    )
+    target: float | None = Field(None, description="stop once the best value is at least this good")
+    patience: int | None = Field(None, ge=1, description="stop after so many finished trials without a better one")
+
+
+class StudySpec(Section):
+    """A study file, read and validated.
+
+    ``objective`` and ``data`` are checked against the objective's own models, and ``space`` against what it
+    knows, when the objective is loaded: see :func:`tuner.loading.load_objective`.
+    """
+
+    name: Annotated[str, AfterValidator(check_name)] = Field(description="the study's name in the storage")
+    seed: int = Field(0, ge=0, lt=2**32, description="all of the study's randomness comes from it")
+    objective: dict[str, Any] = Field(default_factory=lambda: {"name": "table"})
+    data: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any] = Field(default_factory=dict)
+    training: Training = Training()
+    search: Search = Search()
+    budget: Budget = Budget()
+
+
+def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
+    """Return the spec that ``values`` (a study file as a mapping) holds.
+
+    Raises:
+        SpecError: naming ``where``, the key, the value and the nearest right key.
+    """
+    spec = validate(StudySpec, values, where=where)
+    name = spec.objective.get("name", "table")
+    if not isinstance(name, str) or not name:
+        raise SpecError(f"{where} [objective]: name = {name!r} must be the name or import path of an objective")
+    return spec
+
+
+SAFE_TO_CHANGE = frozenset({"budget", "space"})
+"""Tables in which a study file may differ from the stored study: the budget, and a space that got wider."""
+
+
+def differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """Return a line ``key: old → new`` for each value that differs outside :data:`SAFE_TO_CHANGE`."""
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        if key.split(".")[0] in SAFE_TO_CHANGE or before.get(key) == after.get(key):
+            continue
+        lines.append(f"{key}: {_show(before, key)} → {_show(after, key)}")
+    return lines
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _show(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
