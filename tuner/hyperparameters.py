@@ -9,6 +9,7 @@ from typing import Any
 from tuner.errors import SpecError
 from tuner.sections import nearest
 from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space, parse_parameter
+from tuner.training.recipe import OPTIMIZERS, SCHEDULES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +119,6 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
-OPTIMIZERS = ("gd", "sgd", "rmsprop", "adagrad", "adam", "adamw")
-SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "reduce_on_plateau", "warmup_cosine")
-
 TRAINING: tuple[Hyperparameter, ...] = (
     Hyperparameter(
         name="learning_rate",
@@ -133,18 +131,18 @@ TRAINING: tuple[Hyperparameter, ...] = (
         name="optimizer",
         default=Choices(choices=("sgd", "rmsprop", "adagrad", "adam", "adamw")),
         choices=OPTIMIZERS,
-        description="the update rule; gd is gradient descent on the whole training part at once",
+        description="the update rule; gradient_descent takes the whole training part at once, whatever batch_size says",
     ),
     Hyperparameter(
         name="momentum",
-        default=Range(low=0.0, high=0.99, when={"optimizer": ("sgd", "gd")}),
+        default=Range(low=0.0, high=0.99, when={"optimizer": ("sgd", "gradient_descent")}),
         minimum=0,
         maximum=0.9999,
         description="momentum of SGD and gradient descent",
     ),
     Hyperparameter(
         name="nesterov",
-        default=Fixed(value=False, when={"optimizer": ("sgd", "gd")}),
+        default=Fixed(value=False, when={"optimizer": ("sgd", "gradient_descent")}),
         choices=(False, True),
         description="look ahead by the momentum before taking the gradient (Nesterov)",
     ),
@@ -152,7 +150,7 @@ TRAINING: tuple[Hyperparameter, ...] = (
         name="batch_size",
         default=Choices(choices=(16, 32, 64, 128)),
         minimum=1,
-        description="samples a step; gradient descent takes the whole training part whatever this says",
+        description="samples a step",
     ),
     Hyperparameter(
         name="schedule",
@@ -162,10 +160,29 @@ TRAINING: tuple[Hyperparameter, ...] = (
     ),
     Hyperparameter(
         name="warmup",
-        default=Range(low=0.02, high=0.3, when={"schedule": ("warmup_cosine",)}),
+        default=Range(low=0.0, high=0.3, when={"schedule": ("cosine",)}),
         minimum=0,
-        maximum=0.9,
-        description="fraction of the run in which the learning rate rises from 0",
+        maximum=1,
+        description="share of the run in which the learning rate rises from 0, before the schedule",
+    ),
+    Hyperparameter(
+        name="step_size",
+        default=Fixed(value=10, when={"schedule": ("step",)}),
+        minimum=1,
+        description="epochs between two steps of the step schedule",
+    ),
+    Hyperparameter(
+        name="gamma",
+        default=Fixed(value=None, when={"schedule": ("step", "exponential", "reduce_on_plateau")}),
+        minimum=1e-6,
+        maximum=1,
+        description="factor of each step (0.1), each epoch of the exponential (0.95), each reduction on a plateau (0.1)",
+    ),
+    Hyperparameter(
+        name="plateau_patience",
+        default=Fixed(value=5, when={"schedule": ("reduce_on_plateau",)}),
+        minimum=0,
+        description="epochs without a lower validation loss that reduce_on_plateau bears",
     ),
     Hyperparameter(
         name="l1",
@@ -192,5 +209,32 @@ TRAINING: tuple[Hyperparameter, ...] = (
         minimum=1e-6,
         maximum=1,
         description="fraction of the training part that is used",
+    ),
+    Hyperparameter(
+        name="gradient_clip",
+        default=Fixed(value=None),
+        minimum=1e-6,
+        description="largest Euclidean norm of the gradient; none: no limit",
+    ),
+    Hyperparameter(
+        name="beta1",
+        default=Fixed(value=0.9, when={"optimizer": ("adam", "adamw", "adamax", "nadam", "radam", "lion")}),
+        minimum=0,
+        maximum=0.99999,
+        description="how slowly Adam and its kin forget the gradient",
+    ),
+    Hyperparameter(
+        name="beta2",
+        default=Fixed(value=None, when={"optimizer": ("adam", "adamw", "adamax", "nadam", "radam", "lion")}),
+        minimum=0,
+        maximum=0.99999,
+        description="how slowly they forget its square: 0.999 (Lion 0.99) unless given",
+    ),
+    Hyperparameter(
+        name="alpha",
+        default=Fixed(value=None, when={"optimizer": ("rmsprop", "adadelta")}),
+        minimum=0,
+        maximum=0.99999,
+        description="how slowly the squared gradient is forgotten: RMSprop 0.99, Adadelta 0.9 unless given",
     ),
 )

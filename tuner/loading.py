@@ -71,7 +71,7 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | Function
     """
     options = dict(spec.objective)
     found = import_objective(options.pop("name", "table"))
-    if not isinstance(found, type):
+    if not (isinstance(found, type) and issubclass(found, Trainable)):
         for table in ("data", "space"):
             if getattr(spec, table):
                 raise SpecError(f"{where} [{table}]: a plain function has none; it defines its own by running")
@@ -81,7 +81,6 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | Function
         validate(found.Data, spec.data, where=f"{where} [data]"),
         seed=spec.seed,
     )
-    trainable.metrics()
     return LoadedTrainable(trainable=trainable, space=build_space(trainable.hyperparameters(), spec.space, where=where))
 
 

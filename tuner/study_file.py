@@ -111,7 +111,8 @@ def _parse_yaml(text: str, where: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise SpecError(f"{where}: a study file holds tables such as 'space:', not a {type(values).__name__}")
-    return _yaml_numbers(values)
+    numbers: dict[str, Any] = _yaml_numbers(values)
+    return numbers
 
 
 def _yaml_numbers(value: Any) -> Any:

@@ -1,0 +1,53 @@
+"""Under which keys the tuner keeps what it knows about a study and a trial in Optuna's own attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from tuner.spec import StudySpec
+
+METRIC_NAMES = "study:metric_names"
+"""Optuna's own key of a study's metric names (a system attribute)."""
+
+SPEC = "tuner:spec"
+"""Study: the spec it was started with, its space written out in full."""
+DATA = "tuner:data"
+"""Study: what the objective found in the data, with a fingerprint of it."""
+STOPPED = "tuner:stopped"
+"""Study: why the last run ended."""
+
+FAILURE = "failure"
+"""Trial: why it failed, as ``{"class": …, "reason": …, "traceback": …}``."""
+DIVERGED = "diverged"
+OUT_OF_MEMORY = "out_of_memory"
+OBJECTIVE_ERROR = "objective_error"
+FAILURE_CLASSES = (DIVERGED, OUT_OF_MEMORY, OBJECTIVE_ERROR)
+
+BEST_EPOCH = "best_epoch"
+EPOCHS = "epochs"
+STOPPED_EARLY = "stopped_early"
+GENERALISATION_GAP = "generalisation_gap"
+VERDICT = "verdict"
+NETWORK_PARAMETERS = "network_parameters"
+TRAINING = "training"
+"""Trial: loss and every metric on the training part, of the weights of the best epoch."""
+VALIDATION = "validation"
+"""Trial: the same on the validation part."""
+
+
+def write_spec(storage: BaseStorage, study_id: int, spec: StudySpec) -> None:
+    """Keep ``spec`` with the study."""
+    storage.set_study_user_attr(study_id, SPEC, spec.model_dump(mode="json"))
+
+
+def read_spec(storage: BaseStorage, study_id: int) -> StudySpec | None:
+    """Return the spec kept with the study, or ``None`` for a study that something else created."""
+    written: dict[str, Any] | None = storage.get_study_user_attrs(study_id).get(SPEC)
+    if written is None:
+        return None
+    from tuner.spec import parse_spec
+
+    return parse_spec(written, where="the stored study")

@@ -1,0 +1,197 @@
+"""Workers as processes of this machine: started, watched, replaced when killed, asked to leave."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+LEAVE_SECONDS = 20.0
+"""How long workers may take to checkpoint and leave before they are killed."""
+MOST_RESTARTS = 10
+"""A worker that dies so often without a word is not started again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """What a worker process is told when it starts."""
+
+    storage: str
+    study: str
+    index: int
+    """0, 1, … on this machine."""
+    device: str
+    """cpu, cuda:0, …"""
+    threads: int
+    """CPU threads torch may use."""
+    deadline: float | None
+    """Unix time at which it leaves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Departure:
+    """How a worker left."""
+
+    reason: str
+    """Why, in a few words: ``budget spent``, ``stopped``, ``time is up``, ``interrupted``, …"""
+    exit_code: int = 0
+    message: str = ""
+    """One line for the person, when something went wrong."""
+    traceback: str = ""
+    """The objective's own traceback, when it was at fault."""
+
+    def to_json(self) -> str:
+        """Return it as one line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(kw_only=True)
+class _Process:
+    settings: WorkerSettings
+    popen: subprocess.Popen[str]
+    departure: Departure | None = None
+    reader: threading.Thread | None = None
+    errors: list[str] = field(default_factory=list)
+    error_reader: threading.Thread | None = None
+
+
+class Launcher:
+    """Runs workers until all have left. Use it as a context manager: leaving it leaves no process behind."""
+
+    def __init__(self, settings: list[WorkerSettings], *, on_loss: Callable[[WorkerSettings, int], None]) -> None:
+        self._waiting = settings
+        self._on_loss = on_loss
+        self._processes: list[_Process] = []
+        self._restarts = 0
+        self._leaving = False
+        self.departures: list[Departure] = []
+
+    def __enter__(self) -> Launcher:
+        for settings in self._waiting:
+            self._processes.append(_start(settings))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ask_to_leave()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self.alive and time.monotonic() < deadline:
+            self.watch()
+            time.sleep(0.05)
+        for process in self._processes:
+            process.popen.kill()
+            process.popen.wait()
+            _close(process)
+
+    @property
+    def alive(self) -> int:
+        """How many workers have not left yet."""
+        return len(self._processes)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process numbers of the workers."""
+        return [process.popen.pid for process in self._processes]
+
+    def watch(self) -> None:
+        """Note who has left, and start a new worker in the place of one that was killed."""
+        for process in list(self._processes):
+            if process.popen.poll() is None:
+                continue
+            _close(process)
+            self._processes.remove(process)
+            departure = process.departure or _lost(process)
+            if process.departure is None and not self._leaving and self._restarts < MOST_RESTARTS:
+                self._restarts += 1
+                self._on_loss(process.settings, process.popen.returncode)
+                self._processes.append(_start(process.settings))
+                continue
+            self.departures.append(departure)
+            if departure.exit_code not in (0, 130, 143):
+                self.ask_to_leave()
+
+    def ask_to_leave(self) -> None:
+        """Ask every worker to checkpoint, release its trials and leave."""
+        if self._leaving:
+            return
+        self._leaving = True
+        for process in self._processes:
+            if process.popen.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.popen.stdin.close()
+
+
+def _start(settings: WorkerSettings) -> _Process:
+    """Start one process. What it is told goes through its standard input: a password is in no process title.
+
+    The end of that input is the sign to leave, so a worker also leaves when this process dies.
+    """
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "tuner.worker_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(os.environ, settings.threads),
+    )
+    process = _Process(settings=settings, popen=popen)
+    assert popen.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        popen.stdin.write(json.dumps(asdict(settings)) + "\n")
+        popen.stdin.flush()
+    process.reader = threading.Thread(target=_read_departure, args=(process,), daemon=True)
+    process.error_reader = threading.Thread(target=_read_errors, args=(process,), daemon=True)
+    process.reader.start()
+    process.error_reader.start()
+    return process
+
+
+def _environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Cap the threads of every numeric library, so that workers do not fight over the cores."""
+    caps = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return {**inherited, **caps, "POLARS_MAX_THREADS": str(threads)}
+
+
+def _read_departure(process: _Process) -> None:
+    """The last line a worker prints says how it left; lines before it are its objective's own prints."""
+    assert process.popen.stdout is not None
+    for line in process.popen.stdout:
+        if line.startswith(DEPARTURE_MARK):
+            values: dict[str, Any] = json.loads(line.removeprefix(DEPARTURE_MARK))
+            process.departure = Departure(**values)
+        else:
+            sys.stdout.write(line)
+
+
+def _read_errors(process: _Process) -> None:
+    assert process.popen.stderr is not None
+    for line in process.popen.stderr:
+        process.errors.append(line)
+        del process.errors[:-50]
+        sys.stderr.write(line)
+
+
+def _close(process: _Process) -> None:
+    for thread in (process.reader, process.error_reader):
+        if thread is not None:
+            thread.join(timeout=2)
+    for stream in (process.popen.stdin, process.popen.stdout, process.popen.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def _lost(process: _Process) -> Departure:
+    code = process.popen.returncode
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return Departure(reason="lost", exit_code=1, message=f"worker {process.settings.index} {how}")
+
+
+DEPARTURE_MARK = "\x1etuner-departure "
+"""Starts the line on which a worker says how it left."""

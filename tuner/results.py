@@ -1,0 +1,210 @@
+"""What a study has found so far, read from its storage. Needs neither torch nor scikit-learn."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tuner import attributes
+from tuner.errors import NoFinishedTrialError, UsageError
+from tuner.sections import nearest
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from storage import SQLStorage
+    from tuner.spec import StudySpec
+
+STATES = ("waiting", "running", "interrupted", "finished", "pruned", "diverged", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One trial as people read it."""
+
+    number: int
+    state: str
+    """One of :data:`STATES`."""
+    values: Mapping[str, float | None]
+    """The value of each metric, by its name; of a pruned trial, the last one reported."""
+    params: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    """What the engine or the objective noted: losses, gap, verdict, number of parameters, …"""
+    started: dt.datetime | None
+    """In local time, with its zone."""
+    seconds: float | None
+    """From start to end, or to now while it runs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row with stable keys."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "values": dict(self.values),
+            "params": dict(self.params),
+            "attributes": dict(self.attributes),
+            "started": self.started.isoformat(timespec="seconds") if self.started else None,
+            "seconds": round(self.seconds, 3) if self.seconds is not None else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One epoch of a trial."""
+
+    epoch: int
+    scores: Mapping[str, float]
+    """``training_loss``, ``validation_loss``, ``learning_rate`` and the metrics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A study at a glance."""
+
+    name: str
+    counts: Mapping[str, int]
+    """How many trials are in each of :data:`STATES`."""
+    budget: int | None
+    """The study's total of trials, ``None`` when it has none."""
+    done: int
+    """Trials that have ended, whatever their end."""
+    workers: int
+    """Workers that are alive, on any machine."""
+    best: Sequence[TrialRow]
+    """The best trial, or the Pareto front; empty until one has finished."""
+    stopped: str | None
+    """Why the last run ended, once it has."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status with stable keys."""
+        return {
+            "name": self.name,
+            "counts": dict(self.counts),
+            "budget": self.budget,
+            "done": self.done,
+            "workers": self.workers,
+            "best": [row.to_json() for row in self.best],
+            "stopped": self.stopped,
+        }
+
+
+class Results:
+    """A study, read; every call sees what is new."""
+
+    def __init__(self, storage: SQLStorage, name: str, study_id: int) -> None:
+        self.storage = storage
+        self.name = name
+        self.study_id = study_id
+
+    @cached_property
+    def spec(self) -> StudySpec | None:
+        """The spec the study was started with; ``None`` for a study of plain Optuna."""
+        return attributes.read_spec(self.storage, self.study_id)
+
+    @cached_property
+    def directions(self) -> list[str]:
+        """``minimize`` or ``maximize`` for each metric."""
+        return [direction.name.lower() for direction in self.storage.get_study_directions(self.study_id)]
+
+    @cached_property
+    def metric_names(self) -> list[str]:
+        """The names of what is optimised; ``value`` (or ``value_0``, …) where nobody named it."""
+        names = self.storage.get_study_system_attrs(self.study_id).get(attributes.METRIC_NAMES)
+        if names:
+            return list(names)
+        count = len(self.directions)
+        return ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
+
+    def trials(self, *, sort: str = "number", descending: bool = False, state: str | None = None) -> list[TrialRow]:
+        """Return the trials, sorted by ``number``, ``value``, ``seconds``, ``state``, a metric or a hyperparameter.
+
+        By ``value`` (the first metric) the best come first. Trials without what is sorted by come last.
+
+        Raises:
+            UsageError: for an unknown state or key.
+        """
+        if state is not None and state not in STATES:
+            raise UsageError(f"unknown state '{state}'{nearest(state, STATES) or '; known: ' + ', '.join(STATES)}")
+        rows = [row for row in self._rows() if state in (None, row.state)]
+        return self._sorted(rows, sort, descending)
+
+    def best(self, limit: int = 1) -> list[TrialRow]:
+        """Return the best finished trials, best first; of several metrics, the Pareto front.
+
+        Raises:
+            NoFinishedTrialError: when no trial has finished.
+        """
+        finished = [row for row in self._rows() if row.state == "finished"]
+        if not finished:
+            raise NoFinishedTrialError(
+                f"study '{self.name}' has no finished trial yet; `tuner status` tells how it stands"
+            )
+        if len(self.directions) > 1:
+            return list(self._pareto_front(finished))
+        return self._sorted(finished, "value", False)[:limit]
+
+    def trial(self, number: int) -> TrialRow:
+        """Return one trial.
+
+        Raises:
+            UsageError: when there is none of that number.
+        """
+        try:
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        except KeyError:
+            raise UsageError(f"study '{self.name}' has no trial {number}") from None
+        return self._row(self.storage.get_trial(trial_id), set(), set())
+
+    def epochs(self, number: int) -> list[Epoch]:
+        """Return the epochs of a trial in order; those of a plain Optuna trial hold its reported value alone.
+
+        Raises:
+            UsageError: when there is no trial of that number.
+        """
+        self.trial(number)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        recorded = self.storage.epochs(trial_id)
+        if recorded:
+            return [Epoch(epoch=epoch, scores=scores) for epoch, scores in recorded]
+        reported = self.storage.get_trial(trial_id).intermediate_values
+        return [Epoch(epoch=step, scores={self.metric_names[0]: value}) for step, value in sorted(reported.items())]
+
+    def status(self) -> Status:
+        """Return the study at a glance."""
+        rows = self._rows()
+        counts = Counter(row.state for row in rows)
+        finished = [row for row in rows if row.state == "finished"]
+        best: list[TrialRow] = []
+        if finished and len(self.directions) == 1:
+            best = self._sorted(finished, "value", False)[:1]
+        elif finished:
+            best = list(self._pareto_front(finished))
+        return Status(
+            name=self.name,
+            counts={state: counts[state] for state in STATES},
+            budget=self.storage.get_budget(self.study_id),
+            done=sum(counts[state] for state in ("finished", "pruned", "diverged", "failed")),
+            workers=len(self.storage.list_workers(self.study_id)),
+            best=best,
+            stopped=self.storage.get_study_user_attrs(self.study_id).get(attributes.STOPPED),
+        )
+
+    def _rows(self) -> list[TrialRow]:
+        frozen = self.storage.get_all_trials(self.study_id, deepcopy=False)
+        open_ids = self.storage.held_trials(self.study_id)
+        ours = self.storage.leased_trials(self.study_id)
+        return [self._row(trial, open_ids, ours) for trial in frozen]
+
+    def _row(self, trial: FrozenTrial, held: set[int], leased: set[int]) -> TrialRow:
+        raise NotImplementedError
+
+    def _sorted(self, rows: list[TrialRow], sort: str, descending: bool) -> list[TrialRow]:
+        raise NotImplementedError
+
+    def _pareto_front(self, rows: Sequence[TrialRow]) -> Iterator[TrialRow]:
+        raise NotImplementedError
