@@ -176,7 +176,7 @@ TRAINING: tuple[Hyperparameter, ...] = (
         default=Fixed(value=None, when={"schedule": ("step", "exponential", "reduce_on_plateau")}),
         minimum=1e-6,
         maximum=1,
-        description="factor of each step (0.1), each epoch of the exponential (0.95), each reduction on a plateau (0.1)",
+        description="factor of each step (0.1), each epoch of the exponential (0.95), each reduction on a plateau",
     ),
     Hyperparameter(
         name="plateau_patience",

@@ -55,11 +55,12 @@ class Strategy:
     pruner_options: Mapping[str, Any]
 
 
-def resolve(search: Search, space: Space | None, *, objectives: int, where: str) -> Strategy:
+def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int | None, where: str) -> Strategy:
     """Return what ``[search]`` means for a study with so many objectives.
 
     ``auto`` is TPE (the least regret on the tables we measured), and the median pruner where there is one objective.
-    ``space`` is what a grid is laid over; it is ``None`` for an objective that defines its space by running.
+    ``space`` is what a grid is laid over, ``epochs`` the most that Hyperband hands out; both
+    are ``None`` for an objective that defines them by running.
 
     Raises:
         SpecError: for an unknown name or option, or a sampler that cannot do what the study needs.
@@ -77,6 +78,8 @@ def resolve(search: Search, space: Space | None, *, objectives: int, where: str)
     pruner_options = dict(search.pruner_options)
     if search.pruner == "auto" and pruner == "median":
         pruner_options.setdefault("n_warmup_steps", _WARMUP_EPOCHS)
+    if pruner == "hyperband" and epochs is not None:
+        pruner_options.setdefault("max_resource", epochs)
     if sampler == "grid" and "search_space" not in sampler_options:
         points = sampler_options.pop("points", 3)
         if not isinstance(points, int) or points < 2:

@@ -1,0 +1,90 @@
+"""From a spec to what a study is created with: the objective made, its data read and checked, its space written out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuner import search
+from tuner.function import FunctionOptions
+from tuner.loading import Function, LoadedTrainable, load_objective
+from tuner.sections import validate
+
+if TYPE_CHECKING:
+    from optuna.study import StudyDirection
+
+    from tuner.space import Space
+    from tuner.spec import StudySpec
+    from tuner.training import Dataset
+
+FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a study is created with."""
+
+    spec: StudySpec
+    """With its space written out in full, so that later defaults do not change it."""
+    directions: list[StudyDirection]
+    metric_names: list[str]
+    data: Mapping[str, Any]
+    """What the objective found in the data (JSON), with a fingerprint of it."""
+
+
+def resolved(spec: StudySpec, *, where: str) -> tuple[StudySpec, Space | None]:
+    """Return ``spec`` with its objective's space written out; the space is ``None`` for a plain function.
+
+    Raises:
+        SpecError: for what the objective does not take.
+    """
+    loaded = load_objective(spec, where=where)
+    if not isinstance(loaded, LoadedTrainable):
+        return spec, None
+    return spec.model_copy(update={"space": loaded.space.to_json()}), loaded.space
+
+
+def prepare(spec: StudySpec, *, where: str) -> Prepared:
+    """Return what a study of ``spec`` is created with, after reading the data.
+
+    Raises:
+        SpecError, DataError, UsageError: naming what is wrong.
+    """
+    loaded = load_objective(spec, where=where)
+    if not isinstance(loaded, LoadedTrainable):
+        return _prepare_function(spec, loaded, where)
+    dataset = loaded.trainable.load()
+    metrics = loaded.trainable.metrics()
+    search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
+    return Prepared(
+        spec=spec.model_copy(update={"space": loaded.space.to_json()}),
+        directions=_directions([metric.direction for metric in metrics]),
+        metric_names=[metric.name for metric in metrics],
+        data={**loaded.trainable.describe(), FINGERPRINT: fingerprint(dataset)},
+    )
+
+
+def _prepare_function(spec: StudySpec, _: Function, where: str) -> Prepared:
+    written = {key: value for key, value in spec.objective.items() if key != "name"}
+    options = validate(FunctionOptions, written, where=f"{where} [objective]")
+    directions = options.directions()
+    search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
+    return Prepared(spec=spec, directions=_directions(directions), metric_names=options.names(), data={})
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return a digest of the training and validation parts: two workers with the same one see the same data."""
+    digest = hashlib.sha256()
+    for part in (dataset.training, dataset.validation):
+        for tensor in (*part.inputs, part.targets):
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _directions(names: list[str]) -> list[StudyDirection]:
+    from optuna.study import StudyDirection
+
+    return [StudyDirection[name.upper()] for name in names]

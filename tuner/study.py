@@ -1,0 +1,309 @@
+"""A study's life: created from a study file or a table, run here, continued, looked at, deleted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner import attributes
+from tuner.errors import StudyConflictError, StudyNotFoundError, UsageError
+from tuner.results import Results
+from tuner.sections import nearest
+
+if TYPE_CHECKING:
+    from storage import SQLStorage
+    from tuner.spec import StudySpec
+
+DEFAULT_STORAGE = "sqlite:///tuner.db"
+WAYS_TO_NAME_STORAGE = ("TUNER_STORAGE", "OPTUNA_STORAGE")
+
+Observer = Callable[[Results], None]
+"""Called a few times a second while a study runs, and once at its end."""
+
+
+def storage_url(given: str | None = None) -> str:
+    """Return the storage to use: the one given, else from the environment, else ``tuner.db`` in this folder."""
+    if given:
+        return given
+    for name in WAYS_TO_NAME_STORAGE:
+        if os.environ.get(name):
+            return os.environ[name]
+    return DEFAULT_STORAGE
+
+
+def read_spec(
+    source: str | None,
+    *,
+    data: str | None = None,
+    target: str | list[str] | None = None,
+    settings: Iterable[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> tuple[StudySpec, str]:
+    """Return the spec that a person asks for, and what to call its source in messages.
+
+    Args:
+        source: a built-in study's name, a study file, or ``module:attribute``; ``None`` with ``data``.
+        data: a table; it replaces ``[data] source``.
+        target: its target column or columns.
+        settings: ``table.key=value`` overrides.
+        changes: further overrides by key (``"budget.trials"``), which win; ``None`` values are left out.
+
+    Raises:
+        SpecError, UsageError: naming what is wrong.
+    """
+    from tuner import study_file
+    from tuner.spec import parse_spec
+
+    values, where = _source_values(source, data)
+    if data is not None:
+        values = study_file.override(values, [])
+        values.setdefault("data", {})["source"] = data
+    if target is not None:
+        values = study_file.override(values, [])
+        values.setdefault("data", {})["target"] = target
+    values = study_file.override(values, settings)
+    for key, value in (changes or {}).items():
+        if value is not None:
+            table, _, last = key.rpartition(".")
+            (values.setdefault(table, {}) if table else values)[last] = value
+    return parse_spec(values, where=where), where
+
+
+def _source_values(source: str | None, data: str | None) -> tuple[dict[str, Any], str]:
+    from tuner import study_file
+
+    if source is None:
+        if data is None:
+            built_in = ", ".join(study_file.built_in_names())
+            raise UsageError(
+                f"say what to tune: a built-in study ({built_in}), a study file, or --data FILE --target COLUMN"
+            )
+        return {"name": Path(data).stem, "objective": {"name": "table"}}, data
+    if ":" in source and not Path(source).exists():
+        return {"name": source.rpartition(":")[2], "objective": {"name": source}}, source
+    return study_file.read(source)
+
+
+def open_storage(url: str | None = None, *, create: bool = False) -> SQLStorage:
+    """Open the storage of :func:`storage_url`.
+
+    Raises:
+        storage.StorageError: when it cannot be reached or used.
+    """
+    import storage
+
+    return storage.open_storage(storage_url(url), create=create)
+
+
+def load(name: str, *, storage: str | None = None) -> Results:
+    """Return a study's results.
+
+    Raises:
+        StudyNotFoundError: when the storage has no study of that name.
+    """
+    opened = open_storage(storage)
+    return Results(opened, name, _find(opened, name))
+
+
+def names(*, storage: str | None = None) -> list[str]:
+    """Return the names of all studies in the storage."""
+    return [study.study_name for study in open_storage(storage).get_all_studies()]
+
+
+def delete(name: str, *, storage: str | None = None) -> None:
+    """Remove a study with all its trials.
+
+    Raises:
+        StudyNotFoundError: when there is none of that name.
+        UsageError: when workers are at work on it.
+    """
+    results = load(name, storage=storage)
+    workers = results.storage.list_workers(results.study_id)
+    if workers:
+        raise UsageError(
+            f"study '{name}' has {len(workers)} workers at work; `tuner stop {name}` asks them to leave first"
+        )
+    results.storage.delete_study(results.study_id)
+
+
+def stop(name: str, *, storage: str | None = None) -> int:
+    """Ask every worker of the study, wherever it runs, to checkpoint and leave; return how many are asked.
+
+    Raises:
+        StudyNotFoundError: when there is none of that name.
+    """
+    results = load(name, storage=storage)
+    workers = results.storage.list_workers(results.study_id)
+    if workers:
+        results.storage.request_stop(results.study_id)
+    return len(workers)
+
+
+def start(
+    source: str | None = None,
+    *,
+    data: str | None = None,
+    target: str | list[str] | None = None,
+    name: str | None = None,
+    settings: Iterable[str] = (),
+    trials: int | None = None,
+    timeout: float | str | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    storage: str | None = None,
+    observer: Observer | None = None,
+) -> Results:
+    """Create a study and run it on this machine until its budget is spent; return its results.
+
+    Args:
+        source, data, target, settings: see :func:`read_spec`.
+        name, trials, timeout, seed: override the study file's.
+        workers: processes; by default one a core, or one a GPU.
+        storage: a database URL, see :func:`storage_url`.
+        observer: sees the study while it runs.
+
+    Raises:
+        TunerError: when the study file, the data or the storage cannot be used; nothing is written then.
+        KeyboardInterrupt: on Ctrl-C, after the workers have left; :func:`resume` continues.
+    """
+    changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
+    spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
+    return _run(create(spec, where=where, storage=storage), workers=workers, observer=observer)
+
+
+def create(spec: StudySpec, *, where: str = "study", storage: str | None = None) -> Results:
+    """Create a study in the storage without running it: its data is read and checked, its space written out.
+
+    Raises:
+        StudyConflictError: when there is a study of that name.
+        TunerError: when the spec, the data or the storage cannot be used; nothing is written then.
+    """
+    from tuner.preparation import prepare
+
+    prepared = prepare(spec, where=where)
+    opened = open_storage(storage, create=True)
+    if spec.name in [study.study_name for study in opened.get_all_studies()]:
+        raise StudyConflictError(
+            f"study '{spec.name}' exists already; continue it with `tuner resume {spec.name}`, "
+            "or choose another name with --name"
+        )
+    study_id = opened.create_new_study(prepared.directions, spec.name)
+    with opened.batch():
+        opened.set_study_system_attr(study_id, attributes.METRIC_NAMES, prepared.metric_names)
+        attributes.write_spec(opened, study_id, prepared.spec)
+        opened.set_study_user_attr(study_id, attributes.DATA, prepared.data)
+        opened.set_budget(study_id, spec.budget.trials)
+    return Results(opened, spec.name, study_id)
+
+
+def resume(
+    name: str,
+    *,
+    add: int | None = None,
+    source: str | None = None,
+    settings: Iterable[str] = (),
+    trials: int | None = None,
+    timeout: float | str | None = None,
+    workers: int | None = None,
+    storage: str | None = None,
+    observer: Observer | None = None,
+) -> Results:
+    """Continue a study: interrupted trials first, then what is left of its budget.
+
+    Args:
+        add: raises the budget by so many trials.
+        source: a study file that must agree with the stored study but for budget and a wider space.
+        settings: ``table.key=value`` overrides of the stored study, under the same rule.
+        trials, timeout: replace the study's.
+        workers, storage, observer: see :func:`start`.
+
+    Raises:
+        StudyNotFoundError: when the storage has no study of that name.
+        StudyConflictError: when ``source`` or ``settings`` differ in what may not change.
+    """
+    results = load(name, storage=storage)
+    changes = {"budget.trials": trials, "budget.timeout": timeout}
+    stored = stored_spec(results)
+    spec = _changed(stored, source, list(settings), changes)
+    budget = results.storage.get_budget(results.study_id)
+    if add is not None:
+        if add < 1:
+            raise UsageError(f"--add {add}: the number of trials to add must be at least 1")
+        budget = (budget if budget is not None else results.status().done) + add
+        spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": budget})})
+    if spec != stored:
+        attributes.write_spec(results.storage, results.study_id, spec)
+        results.storage.set_budget(results.study_id, spec.budget.trials)
+    return _run(Results(results.storage, name, results.study_id), workers=workers, observer=observer)
+
+
+def join(
+    name: str, *, workers: int | None = None, storage: str | None = None, observer: Observer | None = None
+) -> Results:
+    """Add workers on this machine to a study, which may be running elsewhere; see :func:`resume`."""
+    results = load(name, storage=storage)
+    stored_spec(results)
+    return _run(results, workers=workers, observer=observer, joining=True)
+
+
+def stored_spec(results: Results) -> StudySpec:
+    """Return the spec the study was started with.
+
+    Raises:
+        UsageError: when another program created the study.
+    """
+    if results.spec is None:
+        raise UsageError(
+            f"study '{results.name}' was not started by tuner, so there is no objective to run; it can be looked at only"
+        )
+    return results.spec
+
+
+def _changed(stored: StudySpec, source: str | None, settings: list[str], changes: Mapping[str, Any]) -> StudySpec:
+    """Return the stored spec with what a person changed, or refuse what may not change."""
+    from tuner import study_file
+    from tuner.preparation import resolved
+    from tuner.spec import differences, parse_spec
+
+    given = {key: value for key, value in changes.items() if value is not None}
+    if source is None and not settings:
+        values = stored.model_dump(mode="json")
+        for key, value in given.items():
+            table, _, last = key.rpartition(".")
+            values[table][last] = value
+        return parse_spec(values, where="the stored study")
+    if source is not None:
+        new, where = read_spec(source, settings=settings, changes={**given, "name": stored.name})
+    else:
+        written = study_file.override(stored.model_dump(mode="json"), settings)
+        new, where = parse_spec(written, where="the stored study"), "the stored study"
+    new, new_space = resolved(new, where=where)
+    _, old_space = resolved(stored, where="the stored study")
+    from tuner.space import widened
+
+    lines = differences(stored, new) + (widened(old_space, new_space) if old_space and new_space else [])
+    if lines:
+        raise StudyConflictError(
+            f"{where} differs from the stored study '{stored.name}': "
+            + "; ".join(lines)
+            + "; start it under another --name"
+        )
+    return new
+
+
+def _find(opened: SQLStorage, name: str) -> int:
+    try:
+        return opened.get_study_id_from_name(name)
+    except KeyError:
+        known = [study.study_name for study in opened.get_all_studies()]
+        hint = nearest(name, known) or (f"; there are: {', '.join(known[:10])}" if known else "; there are none yet")
+        raise StudyNotFoundError(f"there is no study '{name}' in {opened.safe_url}{hint}") from None
+
+
+def _run(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> Results:
+    from tuner.running import run
+
+    run(results, workers=workers, observer=observer, joining=joining)
+    return results
