@@ -1,0 +1,1 @@
+"""The engine: trains one network, or a cohort of networks as one."""

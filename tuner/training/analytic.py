@@ -1,0 +1,254 @@
+"""M multilayer perceptrons of one shape, learning side by side: gradients are written out, autograd is not used.
+
+One call of ``baddbmm`` or ``bmm`` does a layer of all members. All intermediate values live in workspaces that are made
+once for each batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tuner.training.activations import ACTIVATIONS
+from tuner.training.losses import Loss
+from tuner.training.mlp import MLP
+from tuner.training.network import Layout
+
+DRAWN_NUMBERS = 2**16
+"""Dropout masks of several steps are drawn in one go, up to so many numbers a member."""
+PREDICTED_NUMBERS = 2**20
+"""Values of one layer, all members together, when they only predict."""
+COPIED_WEIGHTS = 64 * 64
+"""Gradients of weight matrices up to this size are computed side by side and copied into the strided rows: faster."""
+NORM_EPS = 1e-5
+
+
+@dataclass
+class _Layer:
+    """Views of one layer's parameters and gradients in the flat rows; gain and shift belong to layer normalization."""
+
+    weight: Tensor  # [M, H, I]
+    weight_t: Tensor  # [M, I, H]
+    bias: Tensor  # [M, 1, H]
+    weight_gradient: Tensor  # [M, H, I]
+    bias_gradient: Tensor  # [M, H]
+    dense: Tensor | None  # [M, H, I], contiguous, for small weight gradients
+    gain: Tensor | None = None  # [M, 1, H]
+    shift: Tensor | None = None
+    gain_gradient: Tensor | None = None  # [M, H]
+    shift_gradient: Tensor | None = None
+
+
+@dataclass
+class _Work:
+    """What a layer's forward pass leaves to its backward pass, for one batch size."""
+
+    linear: Tensor  # [M, B, H], what the linear map gives
+    output: Tensor  # [M, B, H], after normalization, activation, dropout
+    active: Tensor  # [M, B, H], before dropout, if the activation's derivative is taken from its output
+    slope: Tensor  # [M, B, H], the gradient with respect to the layer's output, then to its linear map
+    normal: Tensor | None = None  # [M, B, H], normalised
+    scaled: Tensor | None = None  # [M, B, H], normalised, times gain plus shift
+    mean: Tensor | None = None
+    rstd: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class AnalyticMLP:
+    """MLPs without batch normalization. See ``network.Network`` for what the methods promise."""
+
+    smallest_batch = 1
+
+    @staticmethod
+    def accepts(module: nn.Module) -> bool:
+        """Tell whether the module can be trained this way."""
+        return (
+            type(module) is MLP
+            and module.normalization in ("none", "layer")
+            and all(p.requires_grad for p in module.parameters())
+        )
+
+    def __init__(self, modules: Sequence[MLP], loss: Loss, layout: Layout, weights: Tensor, gradient: Tensor) -> None:
+        first = modules[0]
+        self.loss = loss
+        self.members = len(modules)
+        self.widths = (first.inputs, *first.hidden, first.outputs)
+        self.activation = ACTIVATIONS[first.activation]
+        self.normalised = first.normalization == "layer"
+        values, slopes = layout.views(weights), layout.views(gradient)
+        self.layers = [self._layer(index, values, slopes) for index in range(len(self.widths) - 1)]
+        self.device, self.dtype = weights.device, weights.dtype
+        self._workspaces: dict[int, list[_Work]] = {}
+        self._dropout = _Dropout([m.dropout for m in modules], first.hidden, weights) if first.hidden else None
+
+    def _layer(self, index: int, values: dict[str, Tensor], slopes: dict[str, Tensor]) -> _Layer:
+        weight, bias = values[f"layers.{index}.weight"], values[f"layers.{index}.bias"]
+        small = self.members > 1 and weight[0].numel() <= COPIED_WEIGHTS and weight.device.type == "cpu"
+        layer = _Layer(
+            weight=weight,
+            weight_t=weight.mT,
+            bias=bias.unsqueeze(1),
+            weight_gradient=slopes[f"layers.{index}.weight"],
+            bias_gradient=slopes[f"layers.{index}.bias"],
+            dense=torch.empty(weight.shape, dtype=weight.dtype, device=weight.device) if small else None,
+        )
+        if self.normalised and index < len(self.widths) - 2:
+            layer.gain, layer.shift = (values[f"norms.{index}.{kind}"].unsqueeze(1) for kind in ("weight", "bias"))
+            layer.gain_gradient, layer.shift_gradient = (slopes[f"norms.{index}.{kind}"] for kind in ("weight", "bias"))
+        return layer
+
+    @contextmanager
+    def epoch(self, seeds: Sequence[int]) -> Iterator[None]:
+        if self._dropout is not None:
+            self._dropout.start(seeds)
+        with torch.inference_mode():
+            yield
+
+    def buffers(self) -> dict[str, Tensor]:
+        return {}
+
+    def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        x = inputs[0].flatten(2)
+        work = self._workspace(x.shape[1])
+        outputs = self._forward(x, work)
+        loss = self.loss.backward(outputs, targets, work[-1].slope)
+        self._backward(x, work)
+        return loss
+
+    def _forward(self, x: Tensor, work: list[_Work]) -> Tensor:
+        masks = self._dropout.masks(x.shape[1]) if self._dropout is not None and self._dropout.needed else None
+        for index, (layer, w) in enumerate(zip(self.layers[:-1], work, strict=False)):
+            torch.baddbmm(layer.bias, x, layer.weight_t, out=w.linear)
+            self.activation.forward(self._normalise(layer, w), w.active)
+            if masks is not None:
+                w.mask = masks[index]
+                torch.mul(w.active, w.mask, out=w.output)
+                x = w.output
+            else:
+                x = w.active
+            w.output = x
+        last = work[-1]
+        return torch.baddbmm(self.layers[-1].bias, x, self.layers[-1].weight_t, out=last.linear)
+
+    def _backward(self, x: Tensor, work: list[_Work]) -> None:
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer, w = self.layers[index], work[index]
+            below = work[index - 1].output if index else x
+            if layer.dense is None:
+                torch.bmm(w.slope.mT, below, out=layer.weight_gradient)
+            else:
+                layer.weight_gradient.copy_(torch.bmm(w.slope.mT, below, out=layer.dense))
+            torch.sum(w.slope, 1, out=layer.bias_gradient)
+            if index:
+                self._backward_hidden(
+                    self.layers[index - 1], work[index - 1], torch.bmm(w.slope, layer.weight, out=work[index - 1].slope)
+                )
+
+    def _backward_hidden(self, layer: _Layer, w: _Work, slope: Tensor) -> None:
+        """Turn the gradient with respect to a hidden layer's output into that of its linear map, in place."""
+        if w.mask is not None:
+            slope.mul_(w.mask)
+        if self.activation.from_output:
+            self.activation.backward(slope, w.active)
+        else:
+            self.activation.backward(slope, w.linear if w.scaled is None else w.scaled)
+        if w.normal is None:
+            return
+        assert layer.gain is not None
+        torch.sum(slope, 1, out=layer.shift_gradient)
+        torch.sum(torch.mul(slope, w.normal), 1, out=layer.gain_gradient)
+        slope.mul_(layer.gain)
+        into_linear, _, _ = torch.ops.aten.native_layer_norm_backward(
+            slope, w.linear, w.linear.shape[-1:], w.mean, w.rstd, None, None, [True, False, False]
+        )
+        slope.copy_(into_linear)
+
+    def _normalise(self, layer: _Layer, w: _Work) -> Tensor:
+        if layer.gain is None or layer.shift is None:
+            return w.linear
+        w.normal, w.mean, w.rstd = torch.native_layer_norm(w.linear, w.linear.shape[-1:], None, None, NORM_EPS)
+        w.scaled = torch.addcmul(layer.shift, w.normal, layer.gain)
+        return w.scaled
+
+    def _workspace(self, batch: int) -> list[_Work]:
+        if batch not in self._workspaces:
+            self._workspaces[batch] = [self._work(batch, width) for width in self.widths[1:]]
+        return self._workspaces[batch]
+
+    def _work(self, batch: int, width: int) -> _Work:
+        def empty() -> Tensor:
+            return torch.empty(self.members, batch, width, dtype=self.dtype, device=self.device)
+
+        linear = empty()
+        reuse = self.activation.from_output and not self.normalised
+        active = linear if reuse else empty()
+        needed = self._dropout is not None and self._dropout.needed
+        return _Work(linear=linear, active=active, output=empty() if needed else active, slope=empty())
+
+    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        x = inputs[0].flatten(1)
+        samples = max(1, PREDICTED_NUMBERS // (self.members * max(self.widths)))
+        with torch.inference_mode():
+            outputs = [self._predict(chunk) for chunk in torch.split(x, samples)]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
+
+    def _predict(self, samples: Tensor) -> Tensor:
+        x = samples.expand(self.members, *samples.shape)
+        for layer in self.layers[:-1]:
+            x = torch.baddbmm(layer.bias, x, layer.weight_t)
+            if layer.gain is not None and layer.shift is not None:
+                x = torch.addcmul(
+                    layer.shift, torch.native_layer_norm(x, x.shape[-1:], None, None, NORM_EPS)[0], layer.gain
+                )
+            active = x if self.activation.from_output else torch.empty_like(x)
+            self.activation.forward(x, active)
+            x = active
+        return torch.baddbmm(self.layers[-1].bias, x, self.layers[-1].weight_t)
+
+
+class _Dropout:
+    """The members' masks. Each member draws from its own generator, in amounts that depend on itself alone."""
+
+    def __init__(self, rates: Sequence[float], hidden: Sequence[int], like: Tensor) -> None:
+        self.needed = any(rates)
+        self.hidden = tuple(hidden)
+        self.dtype, self.device = like.dtype, like.device
+        # A mask keeps a unit if a uniform 16-bit number reaches its threshold.
+        self.thresholds = torch.tensor(
+            [[min(round(rate * 2**16), 2**16 - 1) - 2**15] for rate in rates], dtype=torch.int16
+        )
+        self.scales = torch.tensor([[1.0 / (1.0 - rate)] for rate in rates], dtype=like.dtype, device=like.device)
+        self.generators: list[torch.Generator] = []
+        self._batch = 0
+        self._steps: Iterator[list[Tensor]] = iter(())
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Begin an epoch."""
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds] if self.needed else []
+        self._batch = 0
+
+    def masks(self, batch: int) -> list[Tensor]:
+        """Return the masks ``[M, B, H]`` of the next step, one for each hidden layer."""
+        masks = next(self._steps, None) if batch == self._batch else None
+        if masks is None:
+            self._batch = batch
+            self._steps = self._draw(batch)
+            masks = next(self._steps)
+        return masks
+
+    def _draw(self, batch: int) -> Iterator[list[Tensor]]:
+        a_step = batch * sum(self.hidden)
+        steps = max(1, DRAWN_NUMBERS // a_step)
+        numbers = steps * a_step
+        bits = torch.empty(len(self.generators), -(-numbers // 4), dtype=torch.int64)
+        for row, generator in zip(bits, self.generators, strict=True):
+            row.random_(-(2**63), None, generator=generator)
+        keep = bits.view(torch.int16)[:, :numbers] >= self.thresholds
+        scaled = keep.to(self.device, non_blocking=True).to(self.dtype).mul_(self.scales)
+        for step in scaled.view(len(scaled), steps, a_step).unbind(1):
+            layers = torch.split(step, [batch * width for width in self.hidden], 1)
+            yield [mask.view(len(scaled), batch, width) for mask, width in zip(layers, self.hidden, strict=True)]

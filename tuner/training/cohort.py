@@ -1,0 +1,208 @@
+"""The training loop: a cohort of members learns one epoch at a time, as one network.
+
+There is one loop for one member and for many. Tensors have the member axis first; row i of each belongs to member i.
+Members come and go between epochs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from tuner.training import batches
+from tuner.training.data import Dataset
+from tuner.training.member import Member
+from tuner.training.randomness import derive, order, used
+from tuner.training.recipe import RecipeError
+from tuner.training.stack import Stack
+
+
+class Metric(Protocol):
+    """What scores the validation outputs of all members."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def direction(self) -> str:
+        """'maximize' or 'minimize'."""
+
+    def __call__(self, outputs: Tensor, targets: Tensor, /) -> Tensor:
+        """Return the ``[M]`` scores of outputs ``[M, N, ...]`` for targets ``[N, ...]``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """What one epoch of one member came to."""
+
+    number: int
+    """The member's."""
+    epoch: int
+    """Epochs finished, this one included."""
+    training_loss: float
+    """Mean data loss of the epoch's batches, weighted by their sizes, as they were seen; without penalties."""
+    validation_loss: float
+    """Mean data loss of the validation part after the epoch."""
+    learning_rate: float
+    """That of the epoch's last step."""
+    metrics: dict[str, float]
+    """Scores on the validation part after the epoch."""
+    seconds: float
+    """The member's share of the epoch's time."""
+    best_epoch: int
+    """The epoch with the best score so far; 0 if none has a score."""
+    improved: bool
+    """This epoch is the best so far."""
+    stopped: bool
+    """Early stopping: patience is over. The member has left."""
+    finished: bool
+    """All epochs of the recipe are done. The member has left."""
+    diverged: bool
+    """The loss or a weight is not a finite number. The member has left."""
+
+
+class Cohort:
+    """Members that are trained together."""
+
+    def __init__(self, dataset: Dataset, metrics: Sequence[Metric] = (), *, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.dataset = dataset.to(self.device)
+        self.metrics = tuple(metrics)
+        self.members: list[Member] = []
+        self._stack: Stack | None = None
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def join(self, member: Member) -> None:
+        """Let a member take part from the next epoch on. Its key must be that of the members present."""
+        if member in self.members:
+            raise ValueError(f"member {member.number} is already in the cohort")
+        if self.members and member.key(self.dataset.training) != self.members[0].key(self.dataset.training):
+            raise ValueError(f"member {member.number} differs from its cohort in network, batch size, data or loss")
+        names = ("validation_loss", *(metric.name for metric in self.metrics))
+        if member.recipe.monitor is not None and member.recipe.monitor not in names:
+            raise RecipeError(f"unknown monitor {member.recipe.monitor!r}; choose one of {', '.join(names)}")
+        if member.epoch >= member.recipe.epochs:
+            raise ValueError(f"member {member.number} has finished its {member.recipe.epochs} epochs")
+        self.members.append(member)
+        self._stack = None
+
+    def leave(self, member: Member) -> None:
+        """Let a member go; its module then holds the best epoch's weights. Does nothing if it is not here."""
+        if member not in self.members:
+            return
+        self.members.remove(member)
+        self._stack = None
+        member.row = {name: value.clone() for name, value in member.row.items()}
+        member.take_best()
+
+    def state(self, member: Member) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what continues the member exactly from its last finished epoch, in any cohort."""
+        return member.state()
+
+    def restore(self, member: Member, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Continue a member from what ``state`` returned, before or after it joins."""
+        member.restore(tensors, meta)
+        self._stack = None
+
+    def epoch(self) -> list[EpochResult]:
+        """Train all members one epoch and judge them. The results are in the order in which the members joined."""
+        if not self.members:
+            return []
+        started = time.perf_counter()
+        if self._stack is None:
+            self._stack = Stack(self.members, self.device)
+        stack = self._stack
+        training_loss, rates = self._learn(stack)
+        with torch.no_grad():
+            report = self._judge(stack, training_loss)
+            results = self._conclude(stack, report, rates, started)
+        in_order = [results[member] for member in self.members]
+        for member, result in results.items():
+            if result.stopped or result.finished or result.diverged:
+                self.leave(member)
+        return in_order
+
+    def _learn(self, stack: Stack) -> tuple[Tensor, Tensor]:
+        """Take the steps of one epoch; return the mean training losses ``[M]`` and the last learning rates ``[M]``."""
+        part = self.dataset.training
+        recipes = stack.recipes
+        samples = used(len(part), recipes[0].data_fraction)
+        sizes = batches.sizes(samples, recipes[0].batch_size, stack.network.smallest_batch)
+        orders = [order(m.recipe.seed, m.epoch, len(part), m.recipe.data_fraction) for m in stack.members]
+        seeds = [derive(m.recipe.seed, "dropout", m.epoch) for m in stack.members]
+        rates = stack.begin(len(sizes))
+        total = torch.zeros(len(recipes), dtype=stack.weights.dtype, device=self.device)
+        rows = torch.stack(orders).to(self.device, non_blocking=True)
+        with stack.network.epoch(seeds):
+            for step, (inputs, targets) in enumerate(batches.batches(part, rows, sizes)):
+                loss = stack.network.forward_backward(inputs, targets)
+                stack.step(step)
+                total.add_(loss, alpha=sizes[step])
+        stack.keep_buffers()
+        return total / samples, rates[:, -1]
+
+    def _judge(self, stack: Stack, training_loss: Tensor) -> Tensor:
+        """Return validation loss, training loss, sum of the weights, then the metrics: ``[3 + K, M]``, on the host."""
+        part = self.dataset.validation
+        outputs = stack.network.predict(part.inputs)
+        loss = stack.loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
+        healthy = torch.isfinite(loss)
+        if not bool(healthy.all()):  # a metric need not know what to make of a NaN
+            outputs = torch.where(healthy.view(-1, *[1] * (outputs.ndim - 1)), outputs, torch.zeros_like(outputs))
+        scores = [
+            metric(outputs, part.targets).to(torch.float64).masked_fill(~healthy, torch.nan) for metric in self.metrics
+        ]
+        numbers = [number.to(torch.float64) for number in (loss, training_loss, stack.weights.sum(1))]
+        return torch.stack([*numbers, *scores]).cpu()
+
+    def _conclude(self, stack: Stack, report: Tensor, rates: Tensor, started: float) -> dict[Member, EpochResult]:
+        """Take note of an epoch's report: best weights, patience, plateaus, divergence."""
+        for member in stack.members:
+            member.epoch += 1
+        epochs = torch.tensor([member.epoch for member in stack.members])
+        best, stopped = stack.stopping.update(self._scores(stack, report), epochs)
+        stack.plateau.update(report[0])
+        if bool(best.any()):
+            stack.keep_best(best)
+        diverged = ~torch.isfinite(report[:3]).all(0)
+        seconds = (time.perf_counter() - started) / len(stack.members)
+        results = {}
+        for index, member in enumerate(stack.members):
+            validation_loss, training_loss, _, *scores = report[:, index].tolist()
+            results[member] = EpochResult(
+                number=member.number,
+                epoch=member.epoch,
+                training_loss=training_loss,
+                validation_loss=validation_loss,
+                learning_rate=float(rates[index]),
+                metrics={metric.name: score for metric, score in zip(self.metrics, scores, strict=True)},
+                seconds=seconds,
+                best_epoch=member.best_epoch,
+                improved=bool(best[index]),
+                stopped=bool(stopped[index] & ~diverged[index]),
+                finished=member.epoch >= member.recipe.epochs and not bool(diverged[index]),
+                diverged=bool(diverged[index]),
+            )
+        return results
+
+    def _scores(self, stack: Stack, report: Tensor) -> Tensor:
+        """Return what the members' best epochs are judged by ``[M]``: larger is better."""
+        names = [metric.name for metric in self.metrics]
+        scores = []
+        for index, recipe in enumerate(stack.recipes):
+            monitor = recipe.monitor or (names[0] if names else "validation_loss")
+            if monitor == "validation_loss":
+                scores.append(-report[0, index])
+            else:
+                place = names.index(monitor)
+                score = report[3 + place, index]
+                scores.append(score if self.metrics[place].direction == "maximize" else -score)
+        healthy = torch.isfinite(report[:3]).all(0)
+        return torch.stack(scores).masked_fill(~healthy, torch.nan)

@@ -1,0 +1,185 @@
+"""Losses: one value per member, and the gradient with respect to the outputs.
+
+Every loss is the mean over a member's samples, as ``torch.nn.functional`` has it. ``loss(outputs, targets)`` is made of
+differentiable operations; ``loss.backward`` computes the same value and writes the gradient without autograd.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+class Loss(ABC):
+    """What training makes small. Equal losses compare equal and hash alike."""
+
+    name: str
+
+    @abstractmethod
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the ``[M]`` mean losses of outputs ``[M, B, ...]`` for targets ``[M, B, ...]``."""
+
+    @abstractmethod
+    def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        """Return the ``[M]`` mean losses and write d loss / d outputs into ``gradient``, shaped as the outputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy(Loss):
+    """Softmax cross entropy of outputs ``[M, B, ..., C]`` and class numbers ``[M, B, ...]``.
+
+    Class weights and label smoothing are those of ``torch.nn.functional.cross_entropy`` (mean over the weights).
+    """
+
+    class_weights: tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
+    ignore_index: int | None = None
+    """Targets of this number (padding) count for nothing."""
+
+    name = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.label_smoothing <= 1.0:
+            raise ValueError(f"label_smoothing must be between 0 and 1, got {self.label_smoothing!r}")
+        if self.class_weights is not None and not all(weight >= 0.0 for weight in self.class_weights):
+            raise ValueError(f"class_weights must be 0 or more, got {self.class_weights!r}")
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        scores = torch.log_softmax(outputs.flatten(1, -2), -1)
+        wanted, weights, _ = self._wanted(outputs, targets)
+        return -(wanted * scores).sum((1, 2)) / weights
+
+    def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        scores = torch.log_softmax(outputs.flatten(1, -2), -1)
+        wanted, weights, total = self._wanted(outputs, targets)
+        loss = -(wanted * scores).sum((1, 2)) / weights
+        slope = scores.exp_()
+        if total is not None:
+            slope.mul_(total)
+        slope = slope.sub_(wanted)
+        if isinstance(weights, Tensor):
+            torch.div(slope, weights.view(-1, 1, 1), out=gradient.view(slope.shape))
+        else:
+            torch.mul(slope, 1.0 / weights, out=gradient.view(slope.shape))
+        return loss
+
+    def _wanted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int, Tensor | None]:
+        """Return the target distribution ``[M, n, C]``, the members' weights, and its sum ``[M, n, 1]`` if not one."""
+        targets = targets.flatten(1)
+        classes = outputs.shape[-1]
+        if self.class_weights is not None and len(self.class_weights) != classes:
+            raise ValueError(f"{len(self.class_weights)} class weights for {classes} outputs")
+        if self.ignore_index is not None:
+            targets = torch.where(targets == self.ignore_index, classes, targets)
+        rows, weights = _target_rows(self, classes, outputs.dtype, outputs.device)
+        wanted = torch.embedding(rows, targets)
+        if self.class_weights is None and self.ignore_index is None:
+            return wanted, targets.shape[1], None
+        return wanted, weights[targets].sum(1), wanted.sum(-1, keepdim=True)
+
+
+@lru_cache(maxsize=64)
+def _target_rows(loss: CrossEntropy, classes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return for each class the distribution wanted of the outputs ``[C, C]`` and its weight ``[C]``."""
+    weights = torch.ones(classes, dtype=dtype)
+    if loss.class_weights is not None:
+        weights = torch.tensor(loss.class_weights, dtype=dtype)
+    rows = torch.diag(weights) * (1.0 - loss.label_smoothing) + weights * (loss.label_smoothing / classes)
+    if loss.ignore_index is not None:
+        rows = torch.cat([rows, rows.new_zeros(1, classes)])
+        weights = torch.cat([weights, weights.new_zeros(1)])
+    return rows.to(device), weights.to(device)
+
+
+class _Elementwise(Loss):
+    """A loss that is a mean over all values of a member."""
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self._values(outputs, _shaped(targets, outputs)).flatten(1).mean(1)
+
+    def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        targets = _shaped(targets, outputs)
+        torch.div(self._slopes(outputs, targets), outputs[0].numel(), out=gradient)
+        return self._values(outputs, targets).flatten(1).mean(1)
+
+    @abstractmethod
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _slopes(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanSquaredError(_Elementwise):
+    """Mean of the squared differences."""
+
+    name = "mse"
+
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).square()
+
+    def _slopes(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).mul_(2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanAbsoluteError(_Elementwise):
+    """Mean of the absolute differences."""
+
+    name = "mae"
+
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).abs()
+
+    def _slopes(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).sign_()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Huber(_Elementwise):
+    """Half the squared difference up to ``delta``, and ``delta * (|difference| - delta / 2)`` beyond."""
+
+    delta: float = 1.0
+
+    name = "huber"
+
+    def __post_init__(self) -> None:
+        if not self.delta > 0.0:
+            raise ValueError(f"delta must be above 0, got {self.delta!r}")
+
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.nn.functional.huber_loss(outputs, targets, reduction="none", delta=self.delta)
+
+    def _slopes(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).clamp_(-self.delta, self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryCrossEntropy(_Elementwise):
+    """Cross entropy of each output, a logit, and a target between 0 and 1: for several labels a sample."""
+
+    name = "binary_cross_entropy"
+
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.nn.functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+
+    def _slopes(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.sigmoid().sub_(targets)
+
+
+def _shaped(targets: Tensor, outputs: Tensor) -> Tensor:
+    """Return targets ``[M, B]`` as ``[M, B, 1]`` where the outputs are; refuse what would broadcast."""
+    if targets.ndim == outputs.ndim - 1:
+        targets = targets.unsqueeze(-1)
+    if targets.shape != outputs.shape:
+        raise ValueError(f"targets {list(targets.shape)} do not fit outputs {list(outputs.shape)}")
+    return targets.to(outputs.dtype)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    kind.name: kind for kind in (CrossEntropy, BinaryCrossEntropy, MeanSquaredError, MeanAbsoluteError, Huber)
+}

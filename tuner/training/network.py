@@ -1,0 +1,170 @@
+"""M networks of one shape whose parameters are the rows of one flat buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tuner.training.losses import Loss
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter lies in a row: first weights, which are penalised, then biases and norms."""
+
+    shapes: dict[str, torch.Size]
+    """Name and shape of each trainable parameter in the order they lie in the row."""
+    weights: int
+    """So many numbers at the beginning of the row are weights: they belong to parameters of two or more axes."""
+    size: int
+    """Length of the row."""
+    dtype: torch.dtype
+
+    @staticmethod
+    def of(module: nn.Module) -> Layout:
+        """Return the layout of the module's trainable parameters."""
+        parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        if not parameters:
+            raise ValueError(f"{type(module).__name__} has no trainable parameter")
+        dtypes = {p.dtype for _, p in parameters}
+        if len(dtypes) != 1:
+            raise ValueError(f"all trainable parameters must be of one dtype, got {sorted(map(str, dtypes))}")
+        parameters.sort(key=lambda item: item[1].ndim < 2)
+        return Layout(
+            shapes={name: p.shape for name, p in parameters},
+            weights=sum(p.numel() for _, p in parameters if p.ndim >= 2),
+            size=sum(p.numel() for _, p in parameters),
+            dtype=dtypes.pop(),
+        )
+
+    def views(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the parameters ``[..., *shape]`` as views of the rows ``[..., P]``."""
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        pieces = torch.split(rows, sizes, dim=-1)
+        lead = rows.shape[:-1]
+        return {
+            name: piece.view(*lead, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
+
+    def read(self, module: nn.Module) -> Tensor:
+        """Return the module's trainable parameters as one row ``[P]``."""
+        parameters = dict(module.named_parameters())
+        return torch.cat([parameters[name].detach().reshape(-1) for name in self.shapes])
+
+    def write(self, row: Tensor, module: nn.Module) -> None:
+        """Give the module parameters of its own that hold the row's values."""
+        parameters = dict(module.named_parameters())
+        for name, value in self.views(row).items():
+            parameters[name].data = value.detach().clone(memory_format=torch.contiguous_format)
+            parameters[name].grad = None
+
+
+class Network(Protocol):
+    """M members that learn side by side. One member's numbers never reach another's."""
+
+    smallest_batch: int
+    """The fewest samples a batch may have in training."""
+
+    def epoch(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
+        """Inside, the members train one epoch; their dropout follows from the seeds."""
+
+    def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        """Write the gradient of the mean losses into the gradient rows; return the losses ``[M]``.
+
+        Shape: inputs ``[M, B, ...]``, targets ``[M, B, ...]``.
+        """
+
+    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Return the outputs ``[M, N, ...]`` in evaluation mode for samples ``[N, ...]`` that all members share."""
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Return what else the members have learned (running statistics), by name, ``[M, ...]``."""
+
+
+class Autograd:
+    """Any modules: autograd differentiates them, one after the other, into the rows of the buffers."""
+
+    def __init__(
+        self, modules: Sequence[nn.Module], loss: Loss, layout: Layout, weights: Tensor, gradient: Tensor
+    ) -> None:
+        self.modules = list(modules)
+        self.loss = loss
+        self.gradient = gradient
+        self.device = weights.device
+        self.smallest_batch = 2 if any(isinstance(m, _BATCH_NORMS) for m in modules[0].modules()) else 1
+        self._random: list[Tensor] = []
+        for module, row, slopes in zip(self.modules, weights, gradient, strict=True):
+            parameters = dict(module.named_parameters())
+            row_gradient = layout.views(slopes)
+            for name, value in layout.views(row).items():
+                parameters[name].data = value
+                parameters[name].grad = row_gradient[name]
+
+    @contextmanager
+    def epoch(self, seeds: Sequence[int]) -> Iterator[None]:
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            self._random = []
+            for seed in seeds:
+                torch.manual_seed(seed)
+                self._random.append(self._random_state())
+            for module in self.modules:
+                module.train()
+            yield
+            for module in self.modules:
+                module.eval()
+
+    def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        self.gradient.zero_()
+        alone = len(self.modules) == 1
+        losses = []
+        for index, module in enumerate(self.modules):
+            if not alone:
+                self._set_random_state(self._random[index])
+            outputs = module(*(x[index] for x in inputs))
+            loss = self.loss(outputs.unsqueeze(0), targets[index : index + 1])
+            torch.autograd.backward(loss.sum())
+            losses.append(loss.detach())
+            if not alone:
+                self._random[index] = self._random_state()
+        return torch.cat(losses)
+
+    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        with torch.inference_mode():
+            return torch.stack([predict(module, inputs) for module in self.modules])
+
+    def buffers(self) -> dict[str, Tensor]:
+        own = [dict(module.named_buffers()) for module in self.modules]
+        return {name: torch.stack([buffers[name] for buffers in own]) for name in own[0]}
+
+    def _random_state(self) -> Tensor:
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
+
+    def _set_random_state(self, state: Tensor) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state, self.device)
+        else:
+            torch.set_rng_state(state)
+
+
+_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+PREDICTED_SAMPLES = 4096
+"""Samples a module is shown at once when it only predicts."""
+
+
+def predict(module: nn.Module, inputs: tuple[Tensor, ...], samples: int = PREDICTED_SAMPLES) -> Tensor:
+    """Return the module's outputs ``[N, ...]``, in evaluation mode and without gradients, computed in chunks."""
+    training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            outputs = [module(*chunk) for chunk in zip(*(torch.split(x, samples) for x in inputs), strict=True)]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    finally:
+        module.train(training)
