@@ -25,7 +25,8 @@ class Metric:
 
     Shape:
         - classification: outputs ``[M, N, C]`` logits, targets ``[N]`` or ``[M, N]`` class indices;
-        - regression: outputs ``[M, N, T]``, targets ``[N, T]`` or ``[M, N, T]``, in the data's own units.
+        - regression: outputs ``[M, N, T]``, targets ``[N, T]`` or ``[M, N, T]``, in the data's own units;
+          the last axis of the targets may be left out when it is 1.
     """
 
     name: str

@@ -18,6 +18,8 @@ def score(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
         ValueError: when the shapes do not fit.
     """
     regression = name in _REGRESSION
+    if regression and outputs.shape[-1] == 1 and targets.shape in (outputs.shape[:2], outputs.shape[1:2]):
+        targets = targets.unsqueeze(-1)
     _check_shapes(outputs, targets, regression=regression)
     if regression:
         values = _REGRESSION[name](_exact(outputs), _exact(targets).expand_as(outputs))

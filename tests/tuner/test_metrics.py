@@ -183,8 +183,13 @@ def test_each_member_may_have_its_own_targets() -> None:
 def test_shapes_that_do_not_fit_are_refused_with_what_was_expected_and_what_came() -> None:
     with pytest.raises(ValueError, match=r"targets \[N\] or \[M, N\]; got outputs \[2, 5, 3\] and targets \[4\]"):
         get("accuracy")(torch.zeros(2, 5, 3), torch.zeros(4, dtype=torch.long))
-    with pytest.raises(ValueError, match=r"got outputs \[2, 5, 1\] and targets \[5\]"):
-        get("rmse")(torch.zeros(2, 5, 1), torch.zeros(5))
+    with pytest.raises(ValueError, match=r"got outputs \[2, 5, 3\] and targets \[5\]"):
+        get("rmse")(torch.zeros(2, 5, 3), torch.zeros(5))
+
+
+def test_a_single_target_may_come_without_its_axis() -> None:
+    outputs, targets = torch.randn(2, 5, 1), torch.randn(5)
+    torch.testing.assert_close(get("mae")(outputs, targets), get("mae")(outputs, targets.unsqueeze(-1)))
 
 
 def test_names_are_found_by_alias_and_whatever_their_case() -> None:

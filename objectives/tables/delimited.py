@@ -1,0 +1,120 @@
+"""CSV, TSV and their kin: encodings, delimiters, headers; every field is read as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from tuner.errors import DataError
+
+_DELIMITERS = (",", ";", "\t", "|")
+_SNIFFED_LINES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a person may say about a file."""
+
+    delimiter: str = ""
+    encoding: str = ""
+    header: bool = True
+    missing_values: Sequence[str] = ()
+
+
+def read_delimited(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
+    """Return the table of text columns in ``data``; see :func:`objectives.tables.reading.read_table`."""
+    text = _decode(name, data, options.encoding, notes)
+    tabbed = name.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
+    delimiter = options.delimiter.replace("\\t", "\t") or _sniff(text, prefer="\t" if tabbed else "")
+    if len(delimiter) != 1:
+        raise DataError(f"{name}: delimiter = {options.delimiter!r} must be one character")
+    header = next(csv.reader(io.StringIO(text), delimiter=delimiter))
+    _check_header(name, header, delimiter, options, text)
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(text.encode()), separator=delimiter, infer_schema=False, has_header=options.header
+        )
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
+        raise DataError(_ragged(name, text, delimiter) or f"{name}: {str(error).splitlines()[0]}") from None
+    if options.header and frame.width == len(header):
+        frame.columns = [h.strip() or f"column {i}" for i, h in enumerate(header, 1)]
+    return frame
+
+
+def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = encoding or "utf-16"
+    elif b"\0" in data[:100_000]:
+        raise DataError(f"{name}: holds binary data, not text; if it is text in UTF-16, write encoding = 'utf-16'")
+    try:
+        return data.decode(encoding or "utf-8-sig")
+    except LookupError:
+        raise DataError(f"{name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None
+    except UnicodeError as error:
+        if encoding:
+            raise DataError(f"{name}: is not text in {encoding}: {error}; try another encoding") from None
+    control = sum(byte < 32 and byte not in (9, 10, 12, 13) for byte in data[:10_000])
+    if control > len(data[:10_000]) // 100:
+        raise DataError(f"{name}: holds binary data, not text")
+    notes.append("is not UTF-8; read as Windows-1252 (say otherwise with encoding = …)")
+    return data.decode("windows-1252", errors="replace")
+
+
+def _fields(text: str, delimiter: str, lines: int) -> list[int]:
+    """The number of fields of each of the first lines that are not blank."""
+    rows = csv.reader(itertools.islice(io.StringIO(text), lines * 2), delimiter=delimiter)
+    try:
+        return [len(row) for row in rows if row][:lines]
+    except csv.Error:
+        return []
+
+
+def _sniff(text: str, *, prefer: str) -> str:
+    """Return the delimiter that cuts the first lines into the most fields, the same number on each line."""
+    best, most = prefer or ",", 1
+    for delimiter in dict.fromkeys((prefer or ",", *_DELIMITERS)):
+        counts = _fields(text, delimiter, _SNIFFED_LINES)
+        if counts and min(counts) == max(counts) > most:
+            best, most = delimiter, counts[0]
+    if most > 1:
+        return best
+    header = next(csv.reader(io.StringIO(text)), [""])  # no delimiter fits all lines: trust the header's commonest
+    line = ",".join(header)
+    return max((prefer or ",", *_DELIMITERS), key=line.count) if any(d in line for d in _DELIMITERS) else best
+
+
+def _check_header(name: str, header: list[str], delimiter: str, options: ReadOptions, text: str) -> None:
+    if len(header) == 1:
+        shown = header[0][:40]
+        other = _sniff(text, prefer="")
+        if other != delimiter and other in header[0]:
+            raise DataError(f"{name}: delimiter {delimiter!r} finds one column, '{shown}'; write delimiter = {other!r}")
+        raise DataError(
+            f"{name}: has one column, '{shown}'; a table needs a target and at least one more column "
+            "(is the delimiter another? write delimiter = …)"
+        )
+    if not options.header:
+        return
+    names = [column.strip() for column in header]
+    for i, column in enumerate(names):
+        if column and column in names[:i]:
+            raise DataError(
+                f"{name}: two columns are called '{column}' (number {names.index(column) + 1} and {i + 1}); rename one"
+            )
+    if all(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", column, re.I) for column in names):
+        raise DataError(f"{name}: the first line holds numbers, not column names; add names or write header = false")
+
+
+def _ragged(name: str, text: str, delimiter: str) -> str:
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    expected = len(next(rows))
+    for row in rows:
+        if len(row) > expected:
+            return f"{name}: line {rows.line_num} has {len(row)} fields, the header has {expected}; mend that line"
+    return ""

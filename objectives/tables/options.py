@@ -1,0 +1,116 @@
+"""What a study file may say about a table: its ``[objective]`` and ``[data]`` keys."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tuner.trainable import DataOptions, ObjectiveOptions
+
+Names = str | list[str]
+
+
+def as_list(names: Names) -> list[str]:
+    """Return one name or several as a list; an empty name is none."""
+    return ([names] if names else []) if isinstance(names, str) else list(names)
+
+
+class TableOptions(ObjectiveOptions):
+    """``[objective]`` of a table."""
+
+    task: Literal["auto", "classification", "regression"] = Field(
+        "auto",
+        description="auto: classification when the target holds text, booleans or few whole numbers",
+    )
+    loss: Literal["auto", "cross_entropy", "mse", "mae", "huber"] = Field(
+        "auto", description="what training minimises; auto: cross_entropy for classification, mse for regression"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the probability that cross entropy spreads over all classes"
+    )
+    class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
+        "none", description="balanced: rare classes weigh more in the loss; or a weight for each class"
+    )
+    huber_delta: float = Field(
+        1.0, gt=0, description="error, in standard deviations of the target, beyond which huber is linear"
+    )
+
+    @field_validator("class_weights")
+    @classmethod
+    def _positive(cls, weights: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(weights, dict) and any(not 0 < weight < float("inf") for weight in weights.values()):
+            raise ValueError("every weight must be above 0")
+        return weights
+
+
+class TableData(DataOptions):
+    """``[data]`` of a table."""
+
+    source: str = Field(
+        "",
+        description="a CSV, TSV, Parquet, JSON lines or NPZ file, or a built-in data set: "
+        "iris, wine, breast_cancer, digits, diabetes, linnerud",
+    )
+    target: Names = Field("", description="the column to predict; several numeric ones for regression")
+    positive: str = Field(
+        "", description="of two classes, the one that precision, recall, F1 and FPR speak of; else the last by name"
+    )
+    drop: list[str] = Field([], description="columns that are not used")
+    numbers: list[str] = Field([], description="columns that hold numbers, whatever they look like")
+    categories: list[str] = Field([], description="columns that hold categories, whatever they look like")
+    dates: list[str] = Field([], description="columns that hold dates, whatever they look like")
+
+    validation: float = Field(0.2, gt=0, lt=1, description="fraction of the rows that scores trials")
+    test: float = Field(
+        0.2, ge=0, lt=1, description="fraction of the rows that the search never sees; 0: none are kept"
+    )
+    stratify: bool = Field(True, description="give every part the same share of each class")
+    groups: str = Field("", description="a column; rows with the same value in it stay in one part")
+    split_column: str = Field("", description="a column that says training, validation or test for each row")
+    validation_file: str = Field("", description="a file with the validation rows, instead of a fraction")
+    test_file: str = Field("", description="a file with the test rows, instead of a fraction")
+
+    missing: Literal["median", "mean"] = Field("median", description="what stands in for a missing number")
+    missing_target: Literal["refuse", "drop"] = Field(
+        "refuse", description="what happens to rows without a target: refuse the data, or drop these rows"
+    )
+    missing_values: list[str] = Field(
+        [], description="further texts that mean 'missing', beside NA, N/A, NaN, null, None, ? and nothing"
+    )
+    least_rows: int | None = Field(
+        None, ge=1, description="rarer levels of a category share one 'other'; default: 0.5 % of the rows, at least 3"
+    )
+    max_categories: int = Field(50, ge=2, description="most levels of a category; the rarest share one 'other'")
+
+    delimiter: str = Field("", max_length=2, description="between the fields of a CSV file; default: found out")
+    encoding: str = Field("", description="of a CSV file; default: UTF-8, UTF-16 by its mark, else Windows-1252")
+    header: bool = Field(True, description="whether a CSV file's first line names the columns")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> TableData:
+        written = self.model_fields_set
+        for whole, fraction in (("validation_file", "validation"), ("test_file", "test")):
+            if getattr(self, whole) and fraction in written:
+                raise ValueError(f"{fraction} and {whole} exclude each other; keep one")
+        if self.split_column:
+            for other in ("validation", "test", "groups", "validation_file", "test_file"):
+                if other in written:
+                    raise ValueError(f"split_column and {other} exclude each other; keep one")
+        shares = (0 if self.validation_file else self.validation) + (0 if self.test_file else self.test)
+        if shares >= 1:
+            raise ValueError(
+                f"validation = {self.validation:g} and test = {self.test:g} leave no rows to train on; "
+                "together they must be below 1"
+            )
+        lists = {"drop": self.drop, "numbers": self.numbers, "categories": self.categories, "dates": self.dates}
+        lists["target"] = as_list(self.target)
+        if len(set(lists["target"])) != len(lists["target"]):
+            raise ValueError(f"target = {lists['target']} names a column twice")
+        seen: dict[str, str] = {}
+        for key, names in lists.items():
+            for name in dict.fromkeys(names):
+                if name in seen and {key, seen[name]} != {"numbers", "target"}:
+                    raise ValueError(f"column '{name}' is listed both in {seen[name]} and in {key}; keep one")
+                seen[name] = key
+        return self

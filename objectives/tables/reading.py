@@ -1,0 +1,189 @@
+"""Reading a table from a file, whatever its format; what cannot be read is refused in one clear line."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from objectives.tables.delimited import ReadOptions, read_delimited
+from tuner.errors import DataError
+
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "?")
+"""Texts that mean a missing value."""
+
+
+def read_table(source: str, options: ReadOptions) -> tuple[pl.DataFrame, list[str]]:
+    """Return the table that a file holds, and notes for a person on how it was read.
+
+    Texts are stripped, what means 'missing' is null, and a CSV file's columns are all text: what they hold is
+    inferred later.
+
+    Raises:
+        DataError: when there is no such file or it holds no table.
+    """
+    path = Path(source).expanduser()
+    data = _bytes(path)
+    reader = _READERS.get(_format(path))
+    if reader is None:
+        known = ", ".join(sorted(_READERS))
+        raise DataError(f"{path.name}: unknown format '{path.suffix}'; use one of {known}")
+    _check_contents(path, data)
+    notes: list[str] = []
+    try:
+        frame = reader(path.name, data, options, notes)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path.name}: cannot be read as {_format(path)[1:].upper()}: {reason}") from None
+    if frame.width and frame.height == 0:
+        raise DataError(f"{path.name}: has a header and no rows; nothing can be learned from it")
+    if frame.width == 0:
+        raise DataError(f"{path.name}: has no columns")
+    return normalise(frame, options.missing_values), notes
+
+
+def normalise(frame: pl.DataFrame, missing_values: Sequence[str] = ()) -> pl.DataFrame:
+    """Return the frame with stripped texts, nulls for what is missing, and plain types."""
+    markers = [*MISSING, *missing_values]
+    return pl.DataFrame([_plain(series, markers) for series in frame])
+
+
+def _plain(series: pl.Series, markers: Sequence[str]) -> pl.Series:
+    kind = series.dtype
+    if kind in (pl.String, pl.Categorical, pl.Enum):
+        stripped = series.cast(pl.String).str.strip_chars()
+        return stripped.set(stripped.is_in(markers), None)
+    if kind.is_float() or kind.is_decimal() or kind == pl.Int128:
+        return series.cast(pl.Float64).fill_nan(None)
+    return series
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        tables = sorted(p.name for p in path.iterdir() if _format(p) in _READERS)
+        hint = f"; name a file in it: {', '.join(tables[:5])}" if tables else "; name a file"
+        raise DataError(f"{path}: is a folder{hint}")
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file{_similar_file(path)}") from None
+    except (gzip.BadGzipFile, EOFError):
+        raise DataError(f"{path.name}: is not a gzip file, or is cut off") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not data.strip():
+        raise DataError(f"{path.name}: is empty")
+    return data
+
+
+def _similar_file(path: Path) -> str:
+    try:
+        names = [p.name for p in path.parent.iterdir() if p.is_file()]
+    except OSError:
+        return f"; there is no folder '{path.parent}' either"
+    match = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def _format(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+_SIGNATURES = (
+    # first bytes, what it is, under which suffix that is right, what to do otherwise
+    (b"PAR1", "a Parquet file", ".parquet", "; name it .parquet"),
+    (b"PK\x03\x04", "a ZIP archive or a workbook", ".npz", "; save its sheet as CSV"),
+    (b"\x93NUMPY", "a single NumPy array", "", "; save X and y with numpy.savez as .npz"),
+    (b"\x1f\x8b", "compressed with gzip", "", "; name it .gz"),
+    (b"\x89PNG", "an image", "", ""),
+    (b"%PDF", "a PDF document", "", ""),
+    (b"SQLite format 3", "an SQLite database", "", "; export the table as CSV"),
+)
+
+
+def _check_contents(path: Path, data: bytes) -> None:
+    """Refuse a file whose first bytes contradict its name."""
+    suffix = _format(path)
+    for signature, what, right, remedy in _SIGNATURES:
+        if data.startswith(signature) and suffix != right:
+            raise DataError(f"{path.name}: is {what}, not {_ARTICLES[suffix]}{remedy}")
+
+
+_ARTICLES = {
+    ".csv": "a CSV file",
+    ".txt": "a CSV file",
+    ".tsv": "a TSV file",
+    ".tab": "a TSV file",
+    ".parquet": "a Parquet file",
+    ".jsonl": "JSON lines",
+    ".ndjson": "JSON lines",
+    ".json": "a JSON file",
+    ".npz": "an NPZ file",
+}
+
+
+def _read_parquet(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(data))
+
+
+def _read_json_lines(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
+    if data.lstrip()[:1] == b"[":
+        return pl.read_json(io.BytesIO(data), infer_schema_length=None)
+    return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+
+
+def _read_npz(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
+    """``X [N, …]`` and ``y [N]`` or ``[N, T]``, or arrays ``[N]`` that are the columns."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError):
+        raise DataError(f"{name}: cannot be read as NPZ; save it with numpy.savez") from None
+    except ValueError as error:
+        reason = "it holds Python objects, which are never loaded" if "allow_pickle" in str(error) else str(error)
+        raise DataError(f"{name}: cannot be read as NPZ: {reason}; save plain number or text arrays") from None
+    inputs = next((arrays[key] for key in ("X", "x", "data") if key in arrays and arrays[key].ndim >= 2), None)
+    if inputs is None:
+        if arrays and all(a.ndim == 1 for a in arrays.values()) and len({len(a) for a in arrays.values()}) == 1:
+            return pl.DataFrame(arrays)
+        raise DataError(
+            f"{name}: has no array 'X' [rows, columns] (and 'y' [rows]); it holds {', '.join(arrays) or 'nothing'}"
+        )
+    targets = next((arrays[key] for key in ("y", "Y", "target") if key in arrays), None)
+    if targets is None:
+        raise DataError(f"{name}: has no array 'y' with the targets; it holds {', '.join(arrays)}")
+    if len(targets) != len(inputs):
+        raise DataError(f"{name}: X has {len(inputs)} rows and y has {len(targets)}; they must agree")
+    flat = inputs.reshape(len(inputs), -1)
+    columns = {f"x{i}": flat[:, i] for i in range(flat.shape[1])}
+    if targets.ndim == 1:
+        columns["y"] = targets
+    else:
+        wide = targets.reshape(len(targets), -1)
+        single = wide.shape[1] == 1
+        columns |= {"y" if single else f"y{i}": wide[:, i] for i in range(wide.shape[1])}
+    return pl.DataFrame(columns)
+
+
+_READERS: dict[str, Callable[[str, bytes, ReadOptions, list[str]], pl.DataFrame]] = {
+    ".csv": read_delimited,
+    ".txt": read_delimited,
+    ".tsv": read_delimited,
+    ".tab": read_delimited,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json_lines,
+    ".npz": _read_npz,
+}

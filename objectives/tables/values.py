@@ -1,0 +1,153 @@
+"""What texts say: numbers in the ways people write them, dates, yes and no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+YES = frozenset({"true", "yes", "t", "y", "on"})
+NO = frozenset({"false", "no", "f", "n", "off"})
+
+_NUMBER = r"^(?:[$€£¥]\s*)?([+-]?[\d.,'\s]*\d\.?(?:[eE][+-]?\d+)?)\s*([%°A-Za-zµ²³/]{0,6})$"
+_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
+_TIMES = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p", " %H")
+_DAYS = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d.%m.%y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberStyle:
+    """How a column writes its numbers."""
+
+    decimal: str = "."
+    """``.`` or ``,``; the other of the two groups thousands."""
+    unit: str = ""
+    """What follows each number: ``%``, ``kg``."""
+    written: bool = False
+    """Whether the numbers need more than plain reading: a unit, thousands, a currency, a decimal comma."""
+
+
+def number_style(texts: pl.Series) -> NumberStyle | None:
+    """Return how most of ``texts`` write numbers, or None when too few of them are numbers."""
+    present = texts.drop_nulls()
+    if present.is_empty() or present.str.contains(r"^0\d+$").any():  # 02134 is a code, not a number
+        return None
+    if _is_mostly(present.cast(pl.Float64, strict=False), present):
+        return NumberStyle()
+    groups = present.str.extract_groups(_NUMBER).struct
+    bodies, units = groups.field("1"), groups.field("2").drop_nulls().unique().to_list()
+    if len(units) != 1:
+        return None
+    commas = bodies.filter(bodies.str.contains(",", literal=True).fill_null(False))
+    both = commas.filter(commas.str.contains(".", literal=True))
+    if not both.is_empty():
+        decimal = "," if both.str.contains(r"\..*,").all() else "."
+    else:
+        decimal = "." if commas.is_empty() or commas.str.contains(_THOUSANDS).all() else ","
+    style = NumberStyle(decimal=decimal, unit=units[0], written=True)
+    return style if _is_mostly(as_numbers(texts, style).drop_nulls(), present) else None
+
+
+def _is_mostly(parsed: pl.Series, present: pl.Series) -> bool:
+    """Whether nearly all could be read, or all but one text that is repeated ('unknown', '-')."""
+    failed = len(present) - (len(parsed) - parsed.null_count())
+    if failed <= len(present) * 0.05:
+        return True
+    if len(parsed) != len(present) or failed > len(present) / 2:
+        return False
+    odd = present.filter(parsed.is_null())
+    return odd.n_unique() == 1 and parsed.n_unique() > 10
+
+
+def as_numbers(series: pl.Series, style: NumberStyle) -> pl.Series:
+    """Return the column as numbers; null for what is none."""
+    kind = series.dtype
+    if kind == pl.Duration:
+        return series.dt.total_seconds(fractional=True)
+    if kind == pl.Time:
+        return series.cast(pl.Int64).cast(pl.Float64) / 1e9
+    if kind != pl.String:
+        return series.cast(pl.Float64, strict=False)
+    if style.written:
+        series = series.str.extract(_NUMBER, 1).str.replace_all(r"[\s']", "")
+        grouping = "." if style.decimal == "," else ","
+        series = series.str.replace_all(grouping, "", literal=True).str.replace(",", ".", literal=True)
+    return series.cast(pl.Float64, strict=False).fill_nan(None)
+
+
+def date_format(texts: pl.Series) -> str | None:
+    """Return the format in which most of ``texts`` are dates, or None."""
+    present = texts.drop_nulls()
+    if present.is_empty() or not present.head(100).str.contains(r"\d[-/. ,A-Za-z]+\d").all():
+        return None
+    sample = present.unique(maintain_order=True).head(200)
+    for day in _DAYS:
+        for time in ("", *_TIMES):
+            if _dates_in(sample, day + time) and _dates_in(present, day + time):
+                return day + time
+    return None
+
+
+def _dates_in(texts: pl.Series, form: str) -> bool:
+    parsed = as_dates(texts, form)
+    return parsed.null_count() <= len(texts) * 0.05
+
+
+def as_dates(series: pl.Series, form: str) -> pl.Series:
+    """Return the column as points in time without a zone; null for what is none."""
+    if series.dtype != pl.String:
+        times = series.cast(pl.Datetime("us"), strict=False) if series.dtype == pl.Date else series
+        if not isinstance(times.dtype, pl.Datetime):
+            return pl.Series(series.name, [None] * len(series), dtype=pl.Datetime("us"))
+        return times.dt.replace_time_zone(None).cast(pl.Datetime("us"))
+    plain = series.str.replace(r"(\d)T(\d)", "${1} ${2}").str.replace(
+        r"(:\d\d(?:\.\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$", "${1}"
+    )
+    if "%H" in form or "%I" in form:
+        times = plain.str.to_datetime(form, strict=False, time_unit="us")
+    else:
+        times = plain.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+    return times.set(times.dt.year() < 1000, None)  # %Y reads '20' as the year 20
+
+
+def as_labels(series: pl.Series) -> pl.Series:
+    """Return the column as the texts that name its levels; a whole number is written without a point."""
+    kind = series.dtype
+    if kind == pl.String:
+        return series
+    if kind.is_float():
+        whole = series.is_null() | ((series == series.round()) & (series.abs() < 1e15))
+        if whole.all():
+            return series.cast(pl.Int64).cast(pl.String)
+    if kind == pl.Boolean:
+        return pl.Series(
+            series.name, [None if v is None else str(v).lower() for v in series.to_list()], dtype=pl.String
+        )
+    return series.cast(pl.String)
+
+
+def is_boolean(series: pl.Series) -> bool:
+    """Whether the column says yes and no, in one of their common spellings."""
+    if series.dtype == pl.Boolean:
+        return True
+    if series.dtype != pl.String:
+        return False
+    words = {str(word).lower() for word in series.drop_nulls().unique().to_list()}
+    return len(words) == 2 and len(words & YES) == 1 and len(words & NO) == 1
