@@ -53,4 +53,9 @@ class StorageUnreachableError(TunerError):
 
 
 class ObjectiveError(TunerError):
-    """The objective's own code failed in the first trials."""
+    """The objective's own code failed."""
+
+    def __init__(self, message: str | None = None, *, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+        """The person's frames of it, empty when there is none to show."""

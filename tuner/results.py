@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,7 @@ class Results:
                 f"study '{self.name}' has no finished trial yet; `tuner status` tells how it stands"
             )
         if len(self.directions) > 1:
-            return list(self._pareto_front(finished))
+            return self._pareto_front(finished)
         return self._sorted(finished, "value", False)[:limit]
 
     def trial(self, number: int) -> TrialRow:
@@ -157,7 +158,8 @@ class Results:
             trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
         except KeyError:
             raise UsageError(f"study '{self.name}' has no trial {number}") from None
-        return self._row(self.storage.get_trial(trial_id), set(), set())
+        abandoned = self.spec is not None and self.storage.open_trials(self.study_id) == 0
+        return self._row(self.storage.get_trial(trial_id), abandoned=abandoned)
 
     def epochs(self, number: int) -> list[Epoch]:
         """Return the epochs of a trial in order; those of a plain Optuna trial hold its reported value alone.
@@ -182,7 +184,7 @@ class Results:
         if finished and len(self.directions) == 1:
             best = self._sorted(finished, "value", False)[:1]
         elif finished:
-            best = list(self._pareto_front(finished))
+            best = self._pareto_front(finished)
         return Status(
             name=self.name,
             counts={state: counts[state] for state in STATES},
@@ -194,16 +196,85 @@ class Results:
         )
 
     def _rows(self) -> list[TrialRow]:
+        abandoned = self.spec is not None and self.storage.open_trials(self.study_id) == 0
         frozen = self.storage.get_all_trials(self.study_id, deepcopy=False)
-        open_ids = self.storage.held_trials(self.study_id)
-        ours = self.storage.leased_trials(self.study_id)
-        return [self._row(trial, open_ids, ours) for trial in frozen]
+        return [self._row(trial, abandoned=abandoned) for trial in frozen]
 
-    def _row(self, trial: FrozenTrial, held: set[int], leased: set[int]) -> TrialRow:
-        raise NotImplementedError
+    def _row(self, trial: FrozenTrial, *, abandoned: bool) -> TrialRow:
+        values: list[float | None] = list(trial.values) if trial.values else []
+        if not values and trial.intermediate_values:
+            values = [trial.intermediate_values[max(trial.intermediate_values)]]
+        values += [None] * (len(self.metric_names) - len(values))
+        ended = trial.datetime_complete or (dt.datetime.now() if trial.datetime_start else None)
+        seconds = (ended - trial.datetime_start).total_seconds() if ended and trial.datetime_start else None
+        return TrialRow(
+            number=trial.number,
+            state=_state(trial, abandoned=abandoned),
+            values=dict(zip(self.metric_names, values, strict=False)),
+            params=trial.params,
+            attributes=trial.user_attrs,
+            started=trial.datetime_start.astimezone() if trial.datetime_start else None,
+            seconds=seconds,
+        )
 
     def _sorted(self, rows: list[TrialRow], sort: str, descending: bool) -> list[TrialRow]:
-        raise NotImplementedError
+        read = self._reader(rows, sort)
+        held = [row for row in rows if _comparable(read(row))]
+        rest = [row for row in rows if not _comparable(read(row))]
+        best_first = sort in {"value", self.metric_names[0]} and self.directions[0] == "maximize"
+        try:
+            held.sort(key=read, reverse=best_first != descending)
+        except TypeError:
+            held.sort(key=lambda row: str(read(row)), reverse=best_first != descending)
+        return held + rest
 
-    def _pareto_front(self, rows: Sequence[TrialRow]) -> Iterator[TrialRow]:
-        raise NotImplementedError
+    def _reader(self, rows: Sequence[TrialRow], sort: str) -> Callable[[TrialRow], Any]:
+        """Return what reads the sort key of a row."""
+        if sort == "value":
+            sort = self.metric_names[0]
+        if sort in self.metric_names:
+            return lambda row: row.values[sort]
+        if sort in {"number", "state", "seconds"}:
+            return lambda row: getattr(row, sort)
+        params = {name for row in rows for name in row.params}
+        if rows and sort not in params:
+            known = ["number", "value", "seconds", "state", *self.metric_names, *sorted(params)]
+            raise UsageError(f"cannot sort by '{sort}'{nearest(sort, known) or '; known: ' + ', '.join(known)}")
+        return lambda row: row.params.get(sort)
+
+    def _pareto_front(self, rows: Sequence[TrialRow]) -> list[TrialRow]:
+        signs = [1 if direction == "maximize" else -1 for direction in self.directions]
+        points = [
+            [sign * (value or 0.0) for sign, value in zip(signs, row.values.values(), strict=True)] for row in rows
+        ]
+        front = [
+            row
+            for row, point in zip(rows, points, strict=True)
+            if not any(_dominates(other, point) for other in points)
+        ]
+        return self._sorted(front, "value", False)
+
+
+def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
+    """Return one of :data:`STATES`.
+
+    A trial that somebody began and nobody works on waits in the storage with its hyperparameters.
+    """
+    failure = trial.user_attrs.get(attributes.FAILURE) or {}
+    if trial.state.is_finished() and failure.get("class") == attributes.DIVERGED:
+        return "diverged"
+    if trial.state.is_finished() and failure:
+        return "failed"
+    if trial.state.name == "RUNNING":
+        return "interrupted" if abandoned else "running"
+    if trial.state.name == "WAITING":
+        return "interrupted" if trial.params else "waiting"
+    return {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+
+
+def _comparable(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a >= b for a, b in zip(one, other, strict=True)) and any(a > b for a, b in zip(one, other, strict=True))

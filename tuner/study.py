@@ -256,7 +256,7 @@ def stored_spec(results: Results) -> StudySpec:
     """
     if results.spec is None:
         raise UsageError(
-            f"study '{results.name}' was not started by tuner, so there is no objective to run; it can be looked at only"
+            f"study '{results.name}' was not started by tuner: there is no objective to run, it can only be looked at"
         )
     return results.spec
 

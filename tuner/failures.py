@@ -1,0 +1,57 @@
+"""Why a trial failed: its class, its reason, and the part of the traceback that is the person's own code."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner import attributes
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+SAME_ERRORS = 3
+"""A study whose first trials fail so often in the same way is stopped."""
+
+_OURS = Path(__file__).resolve().parent
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return what is noted with a trial that failed by ``error``."""
+    kind = attributes.OUT_OF_MEMORY if is_out_of_memory(error) else attributes.OBJECTIVE_ERROR
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return {"class": kind, "reason": reason, "traceback": own_traceback(error)}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the GPU or on the host."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def own_traceback(error: BaseException) -> str:
+    """Return the traceback of ``error`` without the tuner's own frames above the person's."""
+    report = traceback.TracebackException.from_exception(error)
+    frames = list(report.stack)
+    while len(frames) > 1 and _OURS in Path(frames[0].filename).resolve().parents:
+        frames.pop(0)
+    report.stack = traceback.StackSummary.from_list(frames)
+    return "".join(report.format())
+
+
+def hopeless(trials: Iterable[FrozenTrial]) -> dict[str, Any] | None:
+    """Return the failure that all of the first :data:`SAME_ERRORS` ended trials (or more) share, else ``None``."""
+    failures = []
+    for trial in trials:
+        if trial.state.is_finished():
+            failure = trial.user_attrs.get(attributes.FAILURE)
+            if failure is None or failure["class"] != attributes.OBJECTIVE_ERROR:
+                return None
+            failures.append(failure)
+    same = len({failure["reason"] for failure in failures}) == 1
+    return failures[0] if len(failures) >= SAME_ERRORS and same else None

@@ -1,0 +1,131 @@
+"""Running a study on this machine: how many workers, on which devices, until when, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuner import attributes
+from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError, UsageError
+from tuner.launcher import Departure, Launcher, WorkerSettings
+
+if TYPE_CHECKING:
+    from tuner.results import Results
+    from tuner.study import Observer
+
+log = logging.getLogger("tuner")
+
+OBSERVE_SECONDS = 0.25
+"""How often an observer sees the study."""
+BUDGET_SPENT = "budget spent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What this machine offers to workers."""
+
+    cores: int
+    gpus: int
+
+    @staticmethod
+    def this() -> Machine:
+        """Return this machine."""
+        import torch
+
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return Machine(cores=cores, gpus=torch.cuda.device_count())
+
+
+def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, device: str) -> list[tuple[str, int]]:
+    """Return ``(device, threads)`` for each worker.
+
+    Without a wish there is one worker a GPU, or one a core, and never more than there are trials. The cores are
+    shared out between the workers. ``device`` is ``auto`` or one that torch knows.
+
+    Raises:
+        UsageError: when no worker is asked for, or a device this machine lacks.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least 1 is needed")
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and (machine.gpus == 0 or (index.isdigit() and int(index) >= machine.gpus)):
+        raise UsageError(f"[training] device = '{device}': this machine has {machine.gpus} GPUs; write 'auto' or 'cpu'")
+    on_gpu = kind == "cuda" or (kind == "auto" and machine.gpus > 0)
+    count = workers or (1 if index else machine.gpus if on_gpu else machine.cores)
+    if trials is not None:
+        count = max(1, min(count, trials))
+    threads = max(1, machine.cores // count)
+    if not on_gpu:
+        return [("cpu" if kind == "auto" else device, threads)] * count
+    return [(device if index else f"cuda:{i % machine.gpus}", threads) for i in range(count)]
+
+
+def run(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> None:
+    """Run the study's workers until all have left.
+
+    Raises:
+        TunerError: when a worker met an error that is not one of a single trial.
+        KeyboardInterrupt: on Ctrl-C, once the workers have left.
+    """
+    spec = results.spec
+    assert spec is not None
+    storage = results.storage
+    if not joining:
+        storage.clear_stop(results.study_id)
+        storage.set_study_user_attr(results.study_id, attributes.STOPPED, None)
+    places = plan_workers(Machine.this(), workers=workers, trials=spec.budget.trials, device=spec.training.device)
+    deadline = time.time() + spec.budget.timeout if spec.budget.timeout is not None else None
+    settings = [
+        WorkerSettings(
+            storage=storage.url, study=results.name, index=index, device=device, threads=threads, deadline=deadline
+        )
+        for index, (device, threads) in enumerate(places)
+    ]
+    reason = "interrupted"
+    launcher = Launcher(settings, on_loss=_say_lost)
+    try:
+        with launcher:
+            _watch(launcher, results, observer)
+        reason = _reason(launcher.departures)
+    finally:
+        if not joining:
+            storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
+        storage.flush()
+    if observer is not None:
+        observer(results)
+    _raise_error(launcher.departures)
+
+
+def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> None:
+    while launcher.alive:
+        launcher.watch()
+        if observer is not None:
+            observer(results)
+        time.sleep(OBSERVE_SECONDS)
+
+
+def _say_lost(settings: WorkerSettings, code: int) -> None:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    log.warning("worker %d %s; another takes its place and continues its trials", settings.index, how)
+
+
+def _reason(departures: list[Departure]) -> str:
+    """Why the run as a whole ended: what a worker decided rather than that nothing was left to do."""
+    reasons = [departure.reason for departure in departures]
+    return next((reason for reason in reasons if reason != BUDGET_SPENT), BUDGET_SPENT)
+
+
+def _raise_error(departures: list[Departure]) -> None:
+    for departure in departures:
+        if departure.exit_code in (0, 130, 143):
+            continue
+        if departure.traceback:
+            raise ObjectiveError(departure.message, traceback=departure.traceback)
+        if departure.exit_code == StorageUnreachableError.exit_code:
+            raise StorageUnreachableError(departure.message)
+        error = TunerError(departure.message)
+        error.exit_code = departure.exit_code  # type: ignore[misc]
+        raise error

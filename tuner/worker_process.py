@@ -1,0 +1,106 @@
+"""The process of one worker: reads its settings from standard input, works, and says on its last line how it left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import traceback
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
+from tuner.launcher import DEPARTURE_MARK, Departure, WorkerSettings
+
+if TYPE_CHECKING:
+    from tuner.worker import Leaving
+
+
+def main() -> None:
+    """Run one worker to its end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    departure = _departure()
+    sys.stdout.write(DEPARTURE_MARK + departure.to_json() + "\n")
+    sys.stdout.flush()
+
+
+def _departure() -> Departure:
+    try:
+        return Departure(reason=_work(WorkerSettings(**json.loads(sys.stdin.readline()))))
+    except KeyboardInterrupt:
+        return Departure(reason="interrupted")
+    except Exception as error:  # noqa: BLE001 - the process ends here; what happened must reach the person
+        return _departure_by(error)
+
+
+def _departure_by(error: Exception) -> Departure:
+    import storage
+
+    if isinstance(error, ObjectiveError):
+        return Departure(reason="failed", exit_code=1, message=str(error), traceback=error.traceback)
+    if isinstance(error, storage.StorageUnreachableError):
+        code = StorageUnreachableError.exit_code
+        return Departure(reason="storage unreachable", exit_code=code, message=str(error))
+    if isinstance(error, TunerError):
+        return Departure(reason="failed", exit_code=error.exit_code, message=str(error))
+    if isinstance(error, storage.StorageError):
+        return Departure(reason="failed", exit_code=1, message=str(error))
+    message = f"a worker failed: {type(error).__name__}: {error}"
+    return Departure(
+        reason="failed", exit_code=1, message=message, traceback="".join(traceback.format_exception(error))
+    )
+
+
+def _work(settings: WorkerSettings) -> str:
+    import torch
+
+    import storage
+    from tuner import attributes
+    from tuner.errors import StudyNotFoundError
+    from tuner.loading import LoadedTrainable, load_objective
+    from tuner.worker import FunctionWorker, Leaving, TrainableWorker
+
+    torch.set_num_threads(settings.threads)
+    opened = storage.open_storage(settings.storage, create=False)
+    study_id = opened.get_study_id_from_name(settings.study)
+    spec = attributes.read_spec(opened, study_id)
+    if spec is None:
+        raise StudyNotFoundError(f"study '{settings.study}' has no spec to run")
+    leaving = Leaving(opened, study_id, settings.deadline)
+    loaded = load_objective(spec, where="the stored study")
+    trainable = isinstance(loaded, LoadedTrainable)
+    _listen(leaving, interrupt=not trainable)
+    worker_id = opened.register_worker(study_id, name=f"worker-{settings.index}")
+    try:
+        if isinstance(loaded, LoadedTrainable):
+            return TrainableWorker(opened, study_id, spec, loaded, device=settings.device, leaving=leaving).run()
+        return FunctionWorker(opened, study_id, spec, loaded, leaving=leaving).run()
+    finally:
+        opened.unregister_worker(worker_id)
+        opened.flush()
+
+
+def _listen(leaving: Leaving, *, interrupt: bool) -> None:
+    """Leave at the next epoch on Ctrl-C, SIGTERM, or when the launcher closes our input or dies.
+
+    Code we do not own the loop of is interrupted where it stands.
+    """
+
+    def handle(_: int, __: FrameType | None) -> None:
+        leaving.ask("interrupted")
+        if interrupt:
+            raise KeyboardInterrupt
+
+    def wait_for_end_of_input() -> None:
+        while sys.stdin.read(1):
+            pass
+        signal.raise_signal(signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
