@@ -53,7 +53,8 @@ def get(name: str, *, task: Task | None = None) -> Metric:
     """
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
     metric = _BY_NAME.get(wanted)
-    known = metric_names(task)
+    averaged = ("_macro", "_micro", "_weighted")
+    known = [n for n in metric_names(task) if not n.endswith(averaged)]
     if metric is None:
         hint = nearest(wanted, [n for n, m in _BY_NAME.items() if task in (None, m.task)])
         raise UsageError(f"unknown metric '{name}'{hint or '; known: ' + ', '.join(known)}")

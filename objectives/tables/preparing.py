@@ -185,6 +185,7 @@ def _check_columns(source: _Source, data: TableData) -> None:
             _require_column(name, source, f"column (listed in {key})")
             if name in source.targets and key != "numbers":
                 raise DataError(f"{source.where}: target '{name}' is listed in {key}; take it out")
+    plan_columns(source.frame.select(data.numbers), Wishes(numbers=data.numbers), where=source.where)
     for key in ("groups", "split_column"):
         name = getattr(data, key)
         if name:
