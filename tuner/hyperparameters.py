@@ -92,10 +92,9 @@ def _check_number(hyper: Hyperparameter, number: Scalar) -> None:
 
 
 def _is_integer(hyper: Hyperparameter) -> bool:
-    default = hyper.default
-    if isinstance(default, Range):
-        return default.integer
-    return isinstance(default, Fixed) and isinstance(default.value, int) and not isinstance(default.value, bool)
+    if isinstance(hyper.default, Range):
+        return hyper.default.integer
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in _values(hyper.default))
 
 
 def _without_impossible(parameters: dict[str, Parameter]) -> dict[str, Parameter]:

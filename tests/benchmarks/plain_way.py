@@ -1,0 +1,174 @@
+"""The plain way to tune a table, as a peer to measure against: Optuna, SQLite, DataLoader, torch.optim.
+
+Same data, same split, same space, same epochs, same early stopping, same sampler and pruner as the tuner's study.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tuner import search
+from tuner.loading import LoadedTrainable, load_objective
+from tuner.spec import StudySpec
+from tuner.study import read_spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a study came to."""
+
+    seconds: float
+    trials: int
+    best: float
+    epochs: int
+
+
+def run(source: str, *, trials: int, processes: int, settings: tuple[str, ...] = ()) -> Outcome:
+    """Run the study the plain way in so many processes."""
+    spec, _ = read_spec(source, settings=settings)
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'plain.db'}"
+        started = time.perf_counter()
+        optuna.create_study(study_name="plain", storage=url, direction="maximize")
+        shares = [trials // processes + (i < trials % processes) for i in range(processes)]
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=work, args=(url, spec, share, i)) for i, share in enumerate(shares)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        seconds = time.perf_counter() - started
+        study = optuna.load_study(study_name="plain", storage=url)
+        epochs = sum(len(trial.intermediate_values) for trial in study.trials)
+        return Outcome(seconds=seconds, trials=len(study.trials), best=study.best_value, epochs=epochs)
+
+
+def work(url: str, spec: StudySpec, trials: int, index: int) -> None:
+    """Run one process's share."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    loaded = load_objective(spec, where="benchmark")
+    assert isinstance(loaded, LoadedTrainable)
+    dataset = loaded.trainable.load()
+    strategy = search.resolve(spec.search, loaded.space, objectives=1, epochs=spec.training.epochs, where="benchmark")
+    study = optuna.load_study(
+        study_name="plain",
+        storage=url,
+        sampler=search.make_sampler(strategy, seed=index),
+        pruner=search.make_pruner(strategy),
+    )
+    inputs, classes = dataset.training.inputs[0].shape[1], int(dataset.training.targets.max()) + 1
+
+    def objective(trial: optuna.Trial) -> float:
+        params = loaded.space.suggest(trial)
+        model = network(params, inputs, classes)
+        training = DataLoader(
+            TensorDataset(dataset.training.inputs[0], dataset.training.targets),
+            batch_size=params["batch_size"],
+            shuffle=True,
+        )
+        validation = DataLoader(
+            TensorDataset(dataset.validation.inputs[0], dataset.validation.targets), batch_size=512
+        )
+        return train(trial, model, params, spec, training, validation)
+
+    study.optimize(objective, n_trials=trials)
+
+
+def network(params: Mapping[str, Any], inputs: int, classes: int) -> nn.Module:
+    """Return a multilayer perceptron."""
+    activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU}
+    layers: list[nn.Module] = []
+    width = inputs
+    for _ in range(params["depth"]):
+        layers += [nn.Linear(width, params["width"]), activations[params["activation"]](), nn.Dropout(params["dropout"])]
+        width = params["width"]
+    return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+def train(
+    trial: optuna.Trial,
+    model: nn.Module,
+    params: Mapping[str, Any],
+    spec: StudySpec,
+    training: DataLoader[Any],
+    validation: DataLoader[Any],
+) -> float:
+    """Train and return the best validation accuracy."""
+    epochs, stopping = spec.training.epochs, spec.training.early_stopping
+    optimizer = make_optimizer(model, params)
+    scheduler = make_schedule(optimizer, params, epochs, len(training))
+    loss_function = nn.CrossEntropyLoss()
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    best, stale = 0.0, 0
+    for epoch in range(1, epochs + 1):
+        model.train()
+        for x, y in training:
+            optimizer.zero_grad()
+            loss = loss_function(model(x), y)
+            loss = loss + params["l1"] * sum(w.abs().sum() for w in weights)
+            loss = loss + params["l2"] * sum((w**2).sum() for w in weights)
+            loss.backward()
+            optimizer.step()
+            if scheduler is not None and params["schedule"] != "reduce_on_plateau":
+                scheduler.step()
+        model.eval()
+        right, total, validation_loss = 0, 0, 0.0
+        with torch.no_grad():
+            for x, y in validation:
+                outputs = model(x)
+                right += int((outputs.argmax(1) == y).sum())
+                validation_loss += float(loss_function(outputs, y)) * len(y)
+                total += len(y)
+        if params["schedule"] == "reduce_on_plateau" and scheduler is not None:
+            scheduler.step(validation_loss / total)
+        accuracy = right / total
+        best, stale = (accuracy, 0) if accuracy > best else (best, stale + 1)
+        trial.report(accuracy, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        if stopping.patience and stale >= stopping.patience:
+            break
+    return best
+
+
+def make_optimizer(model: nn.Module, params: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Return the optimizer of ``params``."""
+    rate = params["learning_rate"]
+    name = params["optimizer"]
+    if name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=params["momentum"])
+    kinds = {
+        "rmsprop": torch.optim.RMSprop,
+        "adagrad": torch.optim.Adagrad,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+    }
+    optimizer: torch.optim.Optimizer = kinds[name](model.parameters(), lr=rate)
+    return optimizer
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, params: Mapping[str, Any], epochs: int, steps: int) -> Any:
+    """Return the learning-rate schedule of ``params``, or ``None`` for a constant rate."""
+    schedules = torch.optim.lr_scheduler
+    name = params["schedule"]
+    if name == "cosine":
+        return schedules.CosineAnnealingLR(optimizer, T_max=epochs * steps)
+    if name == "one_cycle":
+        return schedules.OneCycleLR(
+            optimizer, max_lr=params["learning_rate"], total_steps=epochs * steps, cycle_momentum=False
+        )
+    if name == "reduce_on_plateau":
+        return schedules.ReduceLROnPlateau(optimizer, patience=params["plateau_patience"])
+    return None
