@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tuner.trainable import DataOptions, ObjectiveOptions
 
-Names = str | list[str]
+
+def _as_text(value: object) -> object:
+    """A number that ``-S data.positive=1`` or YAML read is the text of it; a truth value, the word."""
+    if isinstance(value, list):
+        return [_as_text(inner) for inner in value]
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Texts = Annotated[list[str], BeforeValidator(_as_text)]
+Names = Annotated[str | list[str], BeforeValidator(_as_text)]
 
 
 def as_list(names: Names) -> list[str]:
@@ -53,21 +65,21 @@ class TableData(DataOptions):
         "iris, wine, breast_cancer, digits, diabetes, linnerud",
     )
     target: Names = Field("", description="the column to predict; several numeric ones for regression")
-    positive: str = Field(
+    positive: Text = Field(
         "", description="of two classes, the one that precision, recall, F1 and FPR speak of; else the last by name"
     )
-    drop: list[str] = Field([], description="columns that are not used")
-    numbers: list[str] = Field([], description="columns that hold numbers, whatever they look like")
-    categories: list[str] = Field([], description="columns that hold categories, whatever they look like")
-    dates: list[str] = Field([], description="columns that hold dates, whatever they look like")
+    drop: Texts = Field([], description="columns that are not used")
+    numbers: Texts = Field([], description="columns that hold numbers, whatever they look like")
+    categories: Texts = Field([], description="columns that hold categories, whatever they look like")
+    dates: Texts = Field([], description="columns that hold dates, whatever they look like")
 
     validation: float = Field(0.2, gt=0, lt=1, description="fraction of the rows that scores trials")
     test: float = Field(
         0.2, ge=0, lt=1, description="fraction of the rows that the search never sees; 0: none are kept"
     )
     stratify: bool = Field(True, description="give every part the same share of each class")
-    groups: str = Field("", description="a column; rows with the same value in it stay in one part")
-    split_column: str = Field("", description="a column that says training, validation or test for each row")
+    groups: Text = Field("", description="a column; rows with the same value in it stay in one part")
+    split_column: Text = Field("", description="a column that says training, validation or test for each row")
     validation_file: str = Field("", description="a file with the validation rows, instead of a fraction")
     test_file: str = Field("", description="a file with the test rows, instead of a fraction")
 
@@ -75,7 +87,7 @@ class TableData(DataOptions):
     missing_target: Literal["refuse", "drop"] = Field(
         "refuse", description="what happens to rows without a target: refuse the data, or drop these rows"
     )
-    missing_values: list[str] = Field(
+    missing_values: Texts = Field(
         [], description="further texts that mean 'missing', beside NA, N/A, NaN, null, None, ? and nothing"
     )
     least_rows: int | None = Field(

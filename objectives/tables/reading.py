@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import io
+import math
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,8 +61,19 @@ def _plain(series: pl.Series, markers: Sequence[str]) -> pl.Series:
         stripped = series.cast(pl.String).str.strip_chars()
         return stripped.set(stripped.is_in(markers), None)
     if kind.is_float() or kind.is_decimal() or kind == pl.Int128:
-        return series.cast(pl.Float64).fill_nan(None)
+        series = series.cast(pl.Float64).fill_nan(None)
+    if kind.is_numeric():
+        numbers = [number for number in map(_number, markers) if number is not None]
+        return series.set(series.cast(pl.Float64).is_in(numbers), None) if numbers else series
     return series
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
 
 
 def _bytes(path: Path) -> bytes:
