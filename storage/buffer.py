@@ -1,0 +1,236 @@
+"""Trials held by this process: their state in memory, and what of it is not in the database yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import distribution_to_json
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import select, update
+
+from storage import schema
+from storage.reading import chunks, stored_report, stored_value, to_utc
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from sqlalchemy import Connection
+
+    from storage.engine import Database
+
+
+@dataclass(kw_only=True)
+class Unwritten:
+    """What is to be written to one trial."""
+
+    token: int | None = None  # None: the trial is not leased to us (plain Optuna's, say)
+    params: dict[str, tuple[float, str]] = field(default_factory=dict)  # name: (internal value, distribution)
+    reports: dict[int, float] = field(default_factory=dict)
+    user_attrs: dict[str, str] = field(default_factory=dict)  # key: JSON
+    system_attrs: dict[str, str] = field(default_factory=dict)  # key: JSON
+    epochs: dict[int, str] = field(default_factory=dict)  # epoch: JSON
+    checkpoints: dict[int, tuple[str, int, str]] = field(default_factory=dict)  # epoch: (uri, bytes, sha256)
+    state: TrialState | None = None
+    values: list[float] | None = None
+    completed: datetime | None = None
+
+    def merge(self, later: Unwritten) -> None:
+        """Take over what was written later, which wins."""
+        for name in ("params", "reports", "user_attrs", "system_attrs", "epochs", "checkpoints"):
+            getattr(self, name).update(getattr(later, name))
+        self.token = later.token if later.token is not None else self.token
+        if later.state is not None:
+            self.state, self.values, self.completed = later.state, later.values, later.completed
+
+
+class HeldTrial:
+    """A trial leased to this storage object. Memory is the truth about it: nobody else may write to it."""
+
+    def __init__(self, trial: FrozenTrial, study_id: int, token: int) -> None:
+        self.study_id = study_id
+        self.token = token
+        self._trial = trial  # its containers are ours alone
+        self._shared: FrozenTrial | None = None
+
+    @property
+    def trial_id(self) -> int:
+        return self._trial._trial_id
+
+    @property
+    def number(self) -> int:
+        return self._trial.number
+
+    @property
+    def state(self) -> TrialState:
+        return self._trial.state
+
+    def snapshot(self) -> FrozenTrial:
+        """Return the trial as it is now; later writes do not show in it."""
+        if self._shared is None:
+            self._shared = copy_trial(self._trial)
+        return self._shared
+
+    def copy(self) -> FrozenTrial:
+        """Return the trial as it is now, for a caller who will change it (Optuna's Trial does)."""
+        return copy_trial(self._trial)
+
+    def set_param(self, name: str, value: float, distribution: BaseDistribution) -> None:
+        self._shared = None
+        self._trial.params[name] = distribution.to_external_repr(value)
+        self._trial.distributions[name] = distribution
+
+    def set_report(self, step: int, value: float) -> None:
+        self._shared = None
+        self._trial.intermediate_values[step] = value
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        self._shared = None
+        self._trial.user_attrs[key] = value
+
+    def set_system_attr(self, key: str, value: Any) -> None:
+        self._shared = None
+        self._trial.system_attrs[key] = value
+
+    def tell(self, state: TrialState, values: Sequence[float] | None, completed: datetime) -> None:
+        self._shared = None
+        self._trial.state = state
+        self._trial._values = None if values is None else list(values)
+        self._trial.datetime_complete = completed
+
+    def rewind(self, step: int | None) -> None:
+        """Forget the reports after the step, or all of them."""
+        self._shared = None
+        kept = {s: v for s, v in self._trial.intermediate_values.items() if step is not None and s <= step}
+        self._trial.intermediate_values = kept
+
+
+def copy_trial(trial: FrozenTrial) -> FrozenTrial:
+    """Return a copy with containers of its own; what lies in them is shared and never changed."""
+    copied = FrozenTrial.__new__(FrozenTrial)
+    copied.__dict__.update(trial.__dict__)
+    copied._params = dict(trial._params)
+    copied._distributions = dict(trial._distributions)
+    copied._user_attrs = dict(trial._user_attrs)
+    copied._system_attrs = dict(trial._system_attrs)
+    copied.intermediate_values = dict(trial.intermediate_values)
+    return copied
+
+
+def write(database: Database, connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[set[int], set[int]]:
+    """Write what is pending and return the trials whose lease was lost, and those found finished.
+
+    The lease and trial rows are locked first, so that a trial that moved on meanwhile gets nothing at all,
+    and the others everything. Writing twice is the same as once: a commit whose answer never came is repeated.
+    """
+    held, lost, finished = _lock(connection, pending)
+    if not held:
+        return lost, finished
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TARGETS}
+    for trial_id in held:
+        _collect(rows, trial_id, pending[trial_id])
+    for name, (table, keys) in _TARGETS.items():
+        database.upsert(connection, table, keys, rows[name])
+    told = {trial_id: pending[trial_id] for trial_id in held if pending[trial_id].state is not None}
+    if told:
+        _tell(connection, told)
+    return lost, finished
+
+
+_TARGETS = {
+    "params": (schema.trial_params, ("trial_id", "param_name")),
+    "reports": (schema.trial_intermediate_values, ("trial_id", "step")),
+    "user_attrs": (schema.trial_user_attributes, ("trial_id", "key")),
+    "system_attrs": (schema.trial_system_attributes, ("trial_id", "key")),
+    "values": (schema.trial_values, ("trial_id", "objective")),
+    "epochs": (schema.tuner_epochs, ("trial_id", "epoch")),
+    "checkpoints": (schema.tuner_checkpoints, ("trial_id", "epoch")),
+}
+
+
+def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:
+    """Lock the trials' rows; return those that may be written, the lost ones, and those already finished."""
+    t, leases = schema.trials, schema.tuner_leases
+    found: dict[int, tuple[TrialState, int | None]] = {}
+    fenced = [trial_id for trial_id, entry in pending.items() if entry.token is not None]
+    with_token = (
+        select(t.c.trial_id, t.c.state, leases.c.token)
+        .join_from(t, leases, leases.c.trial_id == t.c.trial_id)
+        .order_by(t.c.trial_id)
+        .with_for_update()
+    )
+    for chunk in chunks(fenced):
+        for trial_id, state, token in connection.execute(with_token.where(t.c.trial_id.in_(chunk))):
+            found[trial_id] = (state, token)
+    alone = select(t.c.trial_id, t.c.state).order_by(t.c.trial_id).with_for_update()
+    for chunk in chunks(set(pending).difference(fenced)):
+        for trial_id, state in connection.execute(alone.where(t.c.trial_id.in_(chunk))):
+            found[trial_id] = (state, None)
+    held: list[int] = []
+    lost: set[int] = set()
+    finished: set[int] = set()
+    for trial_id, entry in sorted(pending.items()):
+        trial_state, token = found.get(trial_id, (None, None))
+        if (entry.token is not None and token != entry.token) or trial_state is None:
+            lost.add(trial_id)
+        elif not trial_state.is_finished():
+            held.append(trial_id)
+        elif entry.token is None:
+            finished.add(trial_id)
+        elif trial_state is not entry.state:
+            lost.add(trial_id)
+        # else ours and finished as told: an earlier try got through, and only its answer was lost
+    return held, lost, finished
+
+
+def _collect(rows: dict[str, list[dict[str, Any]]], trial_id: int, entry: Unwritten) -> None:
+    for name, (value, text) in entry.params.items():
+        rows["params"].append(
+            {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
+        )
+    for step, value in entry.reports.items():
+        number, kind = stored_report(value)
+        rows["reports"].append(
+            {
+                "trial_id": trial_id,
+                "step": step,
+                "intermediate_value": number,
+                "intermediate_value_type": kind,
+            }
+        )
+    for target in ("user_attrs", "system_attrs"):
+        for key, text in getattr(entry, target).items():
+            rows[target].append({"trial_id": trial_id, "key": key, "value_json": text})
+    for objective, value in enumerate(entry.values or ()):
+        number, value_kind = stored_value(value)
+        rows["values"].append({"trial_id": trial_id, "objective": objective, "value": number, "value_type": value_kind})
+    for epoch, text in entry.epochs.items():
+        rows["epochs"].append({"trial_id": trial_id, "epoch": epoch, "values_json": text})
+    for epoch, (uri, size, sha256) in entry.checkpoints.items():
+        rows["checkpoints"].append({"trial_id": trial_id, "epoch": epoch, "uri": uri, "bytes": size, "sha256": sha256})
+
+
+def _tell(connection: Connection, told: Mapping[int, Unwritten]) -> None:
+    t, leases = schema.trials, schema.tuner_leases
+    by_outcome: dict[tuple[TrialState | None, datetime | None], list[int]] = {}
+    for trial_id, entry in told.items():
+        by_outcome.setdefault((entry.state, entry.completed), []).append(trial_id)
+    for (state, completed), ids in by_outcome.items():
+        connection.execute(
+            update(t).where(t.c.trial_id.in_(ids)).values(state=state, datetime_complete=to_utc(completed))
+        )
+    leased = [trial_id for trial_id, entry in told.items() if entry.token is not None]
+    if leased:
+        connection.execute(update(leases).where(leases.c.trial_id.in_(leased)).values(expires=None))
+
+
+def to_json(value: Any) -> str:
+    """Return the JSON that Optuna stores for an attribute; NaN and infinity are allowed, as in Optuna."""
+    return json.dumps(value)
+
+
+def distribution_json(distribution: BaseDistribution) -> str:
+    """Return the JSON that Optuna stores for a distribution."""
+    return distribution_to_json(distribution)

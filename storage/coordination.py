@@ -1,0 +1,348 @@
+"""What workers agree on through the database: claims, budget, stop flag, who works, epochs, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import delete, select
+
+from storage import buffer, leases, schema, studies
+from storage.buffer import Unwritten, copy_trial, to_json
+from storage.errors import LeaseLostError
+from storage.holder import Holder
+from storage.leases import Terms
+from storage.reading import load_trials
+from storage.records import CheckpointRecord, Claim, WorkerRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_LOOK_FOR_EXPIRED = 1.0  # seconds between two looks for expired leases by asks
+
+
+class Coordination(Holder):
+    """The part of the storage that Optuna's interface does not have."""
+
+    _looked_for_expired = 0.0
+
+    # -- claiming
+
+    def claim(self, study_id: int, k: int) -> list[Claim]:
+        """Take up to ``k`` trials in one transaction; an empty list means that there is nothing to do now.
+
+        Interrupted trials come first, then waiting (enqueued) ones, then new ones while the study has fewer
+        trials than its budget. No trial whose number reaches the budget is ever taken, nothing at all is
+        taken while a stop is requested.
+
+        Raises:
+            KeyError: there is no such study.
+        """
+        if k < 1:
+            return []
+        self._need_our_tables()
+        terms = self._terms()
+        tail = self._cache(study_id).tail
+        tries = 0
+        begun_before: set[int] = set()
+
+        def work(connection: Connection) -> tuple[list[FrozenTrial], dict[int, int]]:
+            nonlocal tries, tail
+            tries += 1
+            budget, stop = leases.lock_study(connection, study_id)
+            if tries > 1 and (earlier := leases.recall(connection, terms.token)):
+                begun_before.update(earlier)
+                return load_trials(connection, earlier), {}
+            if stop:
+                return [], {}
+            leases.expire(self.database, connection, study_id)
+            candidates = leases.waiting(connection, study_id, budget, k)
+            begun_before.update(trial_id for trial_id, begun in candidates if begun)
+            ids = [trial_id for trial_id, _ in candidates]
+            taken = leases.take_waiting(self.database, connection, study_id, ids, terms)
+            room = k - len(taken)
+            new: dict[int, int] = {}
+            if room:
+                tail = leases.last_trial(connection, study_id, tail)
+                room = room if budget is None else min(room, budget - tail[1] - 1)
+            if room > 0:
+                new = leases.add_new(self.database, connection, study_id, room, terms=terms, last=tail)
+            return load_trials(connection, taken), new
+
+        old, new = self.database.write(work, durable=self._claims_reach_disk())
+        with self._memory:
+            cache = self._cache(study_id)
+            cache.tail = max((cache.tail, tail, *new.items()))
+            claims = []
+            begun = datetime.now()
+            for trial in (*old, *(_new_trial(trial_id, number, begun) for trial_id, number in new.items())):
+                self._hold(copy_trial(trial), study_id, terms.token)
+                resumed = trial._trial_id in begun_before
+                claims.append(Claim(trial_id=trial._trial_id, number=trial.number, token=terms.token, resumed=resumed))
+            return claims
+
+    def rewind(self, trial_id: int, epoch: int | None) -> None:
+        """Forget the reports and epochs of a held trial after ``epoch``, or all: it continues from there."""
+        self._flush(durable=False)
+        with self._memory:
+            self._check_not_lost(trial_id)
+            self._held[trial_id].rewind(epoch)
+        self.database.write(lambda c: leases.forget_reports(c, trial_id, epoch), durable=False)
+
+    def _terms(self) -> Terms:
+        return Terms(token=leases.new_token(), seconds=self.lease, worker_id=self._worker_id)
+
+    def _claims_reach_disk(self) -> bool:
+        return self.database.dialect != "sqlite"  # a claim that dies with the machine dies with its worker
+
+    def _create(self, study_id: int, template: FrozenTrial | None) -> int:
+        """Insert a trial, held where it is running; the budget does not count here (Optuna's own ask)."""
+        self._need_our_tables()
+        terms = self._terms()
+        tail = self._cache(study_id).tail
+        tries = 0
+
+        def work(connection: Connection) -> tuple[int, int]:
+            nonlocal tries
+            tries += 1
+            leases.lock_study(connection, study_id)
+            if tries > 1 and (earlier := leases.recall(connection, terms.token)):
+                return next((t._trial_id, t.number) for t in load_trials(connection, earlier))
+            last = leases.last_trial(connection, study_id, tail)
+            ((trial_id, number),) = leases.add_new(
+                self.database, connection, study_id, 1, terms=terms, last=last, template=template
+            ).items()
+            if template is not None:
+                buffer.write(self.database, connection, {trial_id: _details(template)})
+                leases.settle_template(connection, trial_id, template)
+            return trial_id, number
+
+        trial_id, number = self.database.write(work, durable=self._claims_reach_disk())
+        with self._memory:
+            cache = self._cache(study_id)
+            cache.tail = max(cache.tail, (trial_id, number))
+            if template is None:
+                self._hold(_new_trial(trial_id, number, datetime.now()), study_id, terms.token)
+            else:
+                trial = copy_trial(template)
+                trial.number, trial._trial_id = number, trial_id
+                if trial.state is TrialState.RUNNING:
+                    self._hold(trial, study_id, terms.token)
+                elif trial.state.is_finished():
+                    cache.add_finished(trial)
+                else:
+                    cache.add_open(trial_id)
+        return trial_id
+
+    def _pop_waiting(self, study_id: int, trial_id: int) -> bool:
+        """Lease one waiting trial for Optuna's own ask; begun before, it starts again from nothing."""
+        self._need_our_tables()
+        terms = self._terms()
+
+        def work(connection: Connection) -> list[FrozenTrial]:
+            if not leases.take_waiting(self.database, connection, study_id, [trial_id], terms):
+                return []
+            leases.forget_reports(connection, trial_id, None)
+            return load_trials(connection, [trial_id])
+
+        taken = self.database.write(work, durable=self._claims_reach_disk())
+        with self._memory:
+            for trial in taken:
+                self._hold(copy_trial(trial), study_id, terms.token)
+        return bool(taken)
+
+    def _free_expired(self, study_id: int) -> None:
+        now = time.monotonic()
+        if not self._has_our_tables or now - self._looked_for_expired < _LOOK_FOR_EXPIRED:
+            return
+        self._looked_for_expired = now
+        if self.database.read(lambda c: leases.any_expired(self.database, c, study_id)):
+            self.database.write(lambda c: leases.expire(self.database, c, study_id))
+
+    # -- budget and stop flag
+
+    def set_budget(self, study_id: int, n_trials: int | None) -> None:
+        """Set how many trials the study has in all; None: no end.
+
+        Raises:
+            ValueError: the number is negative.
+            KeyError: there is no such study.
+        """
+        if n_trials is not None and n_trials < 0:
+            raise ValueError(f"the budget must be 0 or more trials, got {n_trials}")
+        self._set_ours(study_id, "budget", n_trials)
+
+    def get_budget(self, study_id: int) -> int | None:
+        """Return how many trials the study has in all; None: no end."""
+        budget = self._get_ours(study_id, "budget")
+        return None if budget is None else int(budget)
+
+    def request_stop(self, study_id: int) -> None:
+        """Ask every worker of the study to leave."""
+        self._set_ours(study_id, "stop_requested", self.database.read(self._seconds))
+
+    def stop_requested(self, study_id: int) -> bool:
+        """Return whether the workers shall leave."""
+        return self._get_ours(study_id, "stop_requested") is not None
+
+    def clear_stop(self, study_id: int) -> None:
+        """Let workers claim again."""
+        self._set_ours(study_id, "stop_requested", None)
+
+    def _seconds(self, connection: Connection) -> float:
+        return studies.seconds_now(self.database, connection)
+
+    def _set_ours(self, study_id: int, column: str, value: Any) -> None:
+        self._need_our_tables()
+        self.database.write(lambda c: studies.set_ours(self.database, c, study_id, column, value))
+
+    def _get_ours(self, study_id: int, column: str) -> Any:
+        if not self._our_tables_exist():
+            return None
+        return self.database.read(lambda c: studies.get_ours(c, study_id, column))
+
+    # -- workers
+
+    def register_worker(self, study_id: int, *, name: str) -> int:
+        """Note that this process works on the study, and return its worker id."""
+        self._need_our_tables()
+        self._worker_id = self.database.write(lambda c: studies.add_worker(self.database, c, study_id, name))
+        self._keep()
+        return self._worker_id
+
+    def unregister_worker(self, worker_id: int) -> None:
+        """Note that a worker has left or died; what it still held is released at once."""
+        if worker_id == self._worker_id:
+            self.release(self.held())
+            self._worker_id = None
+
+        def work(connection: Connection) -> None:
+            leases.set_free(connection, studies.remove_worker(self.database, connection, worker_id))
+
+        self._need_our_tables()
+        self.database.write(work)
+
+    def list_workers(self, study_id: int) -> list[WorkerRecord]:
+        """Return the workers that are alive by the database's clock."""
+        if not self._our_tables_exist():
+            return []
+        return self.database.read(lambda c: studies.living_workers(self.database, c, study_id, self.lease))
+
+    def open_trials(self, study_id: int) -> int:
+        """Return how many trials living workers hold now."""
+        if not self._our_tables_exist():
+            return 0
+        return self.database.read(lambda c: leases.count_held(self.database, c, study_id))
+
+    # -- epochs
+
+    def record_epoch(self, trial_id: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Keep what an epoch of a held trial measured, buffered like its reports.
+
+        Raises:
+            LeaseLostError: the trial is not held, or not any more.
+        """
+        self._buffer_ours(trial_id).epochs[epoch] = to_json({name: float(v) for name, v in values.items()})
+        self._keep()
+
+    def epochs(self, trial_id: int) -> list[tuple[int, dict[str, float]]]:
+        """Return (epoch, values) of the trial, in order."""
+        stored: dict[int, str] = {}
+        if self._our_tables_exist():
+            table = schema.tuner_epochs
+            query = select(table.c.epoch, table.c.values_json).where(table.c.trial_id == trial_id)
+            stored = dict(self.database.read(lambda c: [tuple(row) for row in c.execute(query)]))
+        with self._memory:
+            pending = self._pending.get(trial_id)
+            stored |= pending.epochs if pending is not None else {}
+        return [(epoch, json.loads(text)) for epoch, text in sorted(stored.items())]
+
+    # -- the index of checkpoints
+
+    def record_checkpoint(self, trial_id: int, epoch: int, uri: str, size: int, sha256: str) -> None:
+        """Keep where the checkpoint of a held trial lies, buffered like its reports.
+
+        Raises:
+            LeaseLostError: the trial is not held, or not any more.
+        """
+        self._buffer_ours(trial_id).checkpoints[epoch] = (uri, size, sha256)
+        self._keep()
+
+    def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
+        """Return the checkpoints of the trial, the newest first."""
+        return self._checkpoints(schema.tuner_checkpoints.c.trial_id == trial_id)
+
+    def study_checkpoints(self, study_id: int) -> list[CheckpointRecord]:
+        """Return the checkpoints of all trials of the study, by trial, the newest first."""
+        t = schema.trials.c
+        ids = select(t.trial_id).where(t.study_id == study_id).scalar_subquery()
+        return self._checkpoints(schema.tuner_checkpoints.c.trial_id.in_(ids))
+
+    def forget_checkpoint(self, trial_id: int, epoch: int) -> None:
+        """Take a checkpoint out of the index."""
+        with self._memory:
+            pending = self._pending.get(trial_id)
+            if pending is not None:
+                pending.checkpoints.pop(epoch, None)
+        if self._our_tables_exist():
+            table = schema.tuner_checkpoints
+            which = (table.c.trial_id == trial_id) & (table.c.epoch == epoch)
+            self.database.write(lambda c: c.execute(delete(table).where(which)).close(), durable=False)
+
+    def _checkpoints(self, which: Any) -> list[CheckpointRecord]:
+        if self._pending:
+            self._flush(durable=False)
+        if not self._our_tables_exist():
+            return []
+        c = schema.tuner_checkpoints.c
+        query = select(c.trial_id, c.epoch, c.uri, c.bytes, c.sha256).where(which)
+        rows = self.database.read(lambda con: con.execute(query.order_by(c.trial_id, c.epoch.desc())).all())
+        return [
+            CheckpointRecord(trial_id=row[0], epoch=row[1], uri=row[2], bytes=row[3], sha256=row[4]) for row in rows
+        ]
+
+    def _buffer_ours(self, trial_id: int) -> Unwritten:
+        with self._memory:
+            self._check_not_lost(trial_id)
+            held = self._held.get(trial_id)
+            if held is None:
+                raise LeaseLostError([trial_id])
+            return self._unwritten(trial_id, held.token)
+
+    def _our_tables_exist(self) -> bool:
+        if not self._has_our_tables:
+            self._has_our_tables = self.database.read(studies.has_our_tables)
+        return self._has_our_tables
+
+
+def _new_trial(trial_id: int, number: int, begun: datetime) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=begun,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=trial_id,
+    )
+
+
+def _details(template: FrozenTrial) -> Unwritten:
+    return Unwritten(
+        params={
+            name: (distribution.to_internal_repr(template.params[name]), buffer.distribution_json(distribution))
+            for name, distribution in template.distributions.items()
+        },
+        reports=dict(template.intermediate_values),
+        user_attrs={key: to_json(value) for key, value in template.user_attrs.items()},
+        system_attrs={key: to_json(value) for key, value in template.system_attrs.items()},
+        values=None if template.values is None else list(template.values),
+    )

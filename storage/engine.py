@@ -1,0 +1,243 @@
+"""One connection to the database, kept alive: transactions, retries, and errors in plain words."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import create_engine, event, literal, literal_column
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from storage import urls
+from storage.errors import StorageNotFoundError
+from storage.failures import Failure, classify, explain
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+
+PATIENCE = 60.0  # seconds that one call waits for a database that is away
+_FIRST_PAUSE = 0.05  # seconds; doubled after every failure
+_LONGEST_PAUSE = 2.0  # seconds
+_SAY_AFTER = 1.0  # seconds of waiting before a person is told
+_BUSY_TIMEOUT_MS = 5_000  # SQLite's own wait before it hands the wait to us
+
+
+class Database:
+    """A connection that outlives restarts of the database.
+
+    All access goes through :meth:`read` and :meth:`write`, one at a time: a process costs the server one
+    connection. A unit of work may run more than once, so it must be a function of the database alone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.url: URL = urls.parse(url)
+        self.safe_url = urls.mask(url)
+        self.dialect = self.url.get_backend_name()
+        self.create = create
+        self.patience = patience
+        self.clock = clock
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._engine: Engine | None = None
+        self._durable: bool | None = None  # what the connection is set to now
+
+    # -- units of work
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` and return what it returns; it sees what is committed when each statement starts."""
+        return self._persist(lambda _: work(self._connect()))
+
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Run ``work`` in one transaction and return what it returns.
+
+        With ``durable`` the transaction is on disk on return; otherwise it is committed, which survives the
+        death of this process, and reaches the disk soon after.
+        """
+
+        def attempt(_: int) -> T:
+            connection = self._connect()
+            self._begin(connection, durable)
+            try:
+                result = work(connection)
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                self._rollback(connection)
+                raise
+            return result
+
+        return self._persist(attempt)
+
+    def now(self) -> ColumnElement[float]:
+        """Return the SQL for the database's clock, in seconds since 1970."""
+        if self.clock is not None:
+            return literal(self.clock())
+        if self.dialect == "sqlite":
+            return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
+        if self.dialect == "postgresql":
+            return literal_column("EXTRACT(EPOCH FROM clock_timestamp())::double precision")
+        return literal_column("(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)")
+
+    def upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: list[dict[str, Any]]) -> None:
+        """Insert the rows, or update the ones whose keys exist."""
+        if not rows:
+            return
+        updated = [name for name in rows[0] if name not in keys]
+        if self.dialect == "mysql":
+            my = mysql.insert(table)
+            connection.execute(my.on_duplicate_key_update({name: my.inserted[name] for name in updated}), rows)
+        elif self.dialect == "postgresql":
+            pg = postgresql.insert(table)
+            connection.execute(
+                pg.on_conflict_do_update(index_elements=keys, set_={n: pg.excluded[n] for n in updated}), rows
+            )
+        else:
+            lite = sqlite.insert(table)
+            connection.execute(
+                lite.on_conflict_do_update(index_elements=keys, set_={n: lite.excluded[n] for n in updated}), rows
+            )
+
+    def keep_history(self) -> None:
+        """Switch an SQLite file to a write-ahead log, so that readers never wait for writers."""
+        if self.dialect == "sqlite" and not urls.in_memory(self.url):
+            self.read(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode = WAL").close())
+
+    def changes(self) -> int | None:
+        """Return a number that differs once another connection has changed the database; None if unknown."""
+        if self.dialect != "sqlite":
+            return None
+        return self.read(lambda c: int(c.exec_driver_sql("PRAGMA data_version").scalar_one()))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other threads off the connection."""
+        with self._lock:
+            yield
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        with self._lock:
+            self._drop()
+
+    def forget_connection(self) -> None:
+        """Leave the connection to the parent process after a fork."""
+        self._lock = threading.RLock()
+        self._connection, self._engine, self._durable = None, None, None
+
+    # -- the connection
+
+    def _persist(self, attempt: Callable[[int], T]) -> T:
+        started = time.monotonic()
+        pause = _FIRST_PAUSE
+        said = False
+        tries = 0
+        while True:
+            try:
+                with self._lock:
+                    result = attempt(tries)
+            except DBAPIError as error:
+                failure = classify(error, self.dialect)
+                if failure.breaks_connection:
+                    with self._lock:
+                        self._drop()
+                waited = time.monotonic() - started
+                if not failure.passes or waited + pause > self.patience:
+                    raise explain(error, failure, self.safe_url, waited) from None
+                if failure.worth_saying and (waited > _SAY_AFTER or failure is Failure.UNREACHABLE) and not said:
+                    said = True
+                    _logger.warning("waiting for %s: %s", self.safe_url, failure.value)
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                tries += 1
+            else:
+                if said:
+                    _logger.warning("%s is back after %.1f s", self.safe_url, time.monotonic() - started)
+                return result
+
+    def _begin(self, connection: Connection, durable: bool) -> None:
+        if self.dialect == "sqlite":
+            if durable is not self._durable:
+                connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif self.dialect == "postgresql" and not durable:
+            connection.exec_driver_sql("BEGIN; SET LOCAL synchronous_commit = off")
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+    def _rollback(self, connection: Connection) -> None:
+        try:
+            connection.exec_driver_sql("ROLLBACK")
+        except DBAPIError:
+            self._drop()
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            if self._engine is None:
+                self._engine = self._make_engine()
+            self._connection = self._engine.connect()
+            self._durable = None
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except DBAPIError:
+                connection.invalidate()
+
+    def _make_engine(self) -> Engine:
+        url, arguments = self.url, self._connect_arguments()
+        if self.dialect == "sqlite" and not urls.in_memory(url):
+            path = Path(url.database or "")
+            if not self.create and not path.exists() and not str(path).startswith("file:"):
+                raise StorageNotFoundError(
+                    f"storage '{self.safe_url}': there is no file {path}; check the path, or start a study to make it"
+                )
+        engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
+        if self.dialect == "sqlite":
+            event.listen(engine, "connect", _set_up_sqlite)
+        elif self.dialect == "mysql":
+            event.listen(engine, "connect", _set_up_mysql)
+        return engine
+
+    def _connect_arguments(self) -> Mapping[str, Any]:
+        if self.dialect == "sqlite":
+            return {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1000}
+        if self.dialect == "postgresql":
+            return {
+                "connect_timeout": 5,
+                "application_name": "tuner",
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 20_000,
+            }
+        return {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+
+
+def _set_up_mysql(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")

@@ -1,0 +1,327 @@
+"""What one process holds: its leased trials in memory, their unwritten changes, and the thread that writes
+them behind and renews the leases."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from storage import buffer, leases, migration, schema, studies
+from storage.buffer import HeldTrial, Unwritten
+from storage.cache import StudyCache
+from storage.engine import PATIENCE, Database
+from storage.errors import LeaseLostError, StorageError
+
+_logger = logging.getLogger(__name__)
+
+LEASE = 60.0  # seconds without a sign of life after which a trial is free for others
+_WRITE_BEHIND = 0.5  # seconds that a report may stay in memory only
+_IDLE = 10.0  # seconds without work after which the thread ends
+
+
+class Holder:
+    """Held trials, buffered writes, leases. :class:`storage.SQLStorage` adds Optuna's interface to it.
+
+    Locks are taken in the order flush, memory, database; nothing that runs inside the database takes another.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        lease: float = LEASE,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.database = Database(url, create=create, patience=patience, clock=clock)
+        self.lease = lease
+        self._arguments: dict[str, Any] = {
+            "url": url,
+            "create": create,
+            "lease": lease,
+            "patience": patience,
+            "clock": clock,
+        }
+        self._reset()
+        self._has_our_tables = migration.check(self.database)
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _after_fork(this()))
+
+    def _reset(self) -> None:
+        self._memory = threading.RLock()
+        self._flushing = threading.RLock()
+        self._held: dict[int, HeldTrial] = {}
+        self._pending: dict[int, Unwritten] = {}
+        self._pending_attrs: dict[tuple[str, int, str], str] = {}  # (table, study id, key): JSON
+        self._caches: dict[int, StudyCache] = {}
+        self._lost: set[int] = set()
+        self._given_back: set[int] = set()
+        self._worker_id: int | None = None
+        self._batches = 0  # open batch() blocks, of all threads
+        self._in_batch = threading.local()
+        self._keeper: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.flush()
+        return self._arguments
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @property
+    def safe_url(self) -> str:
+        """The URL with the password masked."""
+        return self.database.safe_url
+
+    def close(self) -> None:
+        """Write what is buffered and close the connection. Leases stay; see :meth:`release`."""
+        self._closing.set()
+        keeper = self._keeper
+        if keeper is not None and keeper is not threading.current_thread():
+            keeper.join()
+        self.flush()
+        self.database.close()
+        self._closing.clear()
+
+    # -- buffered writes
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make every write inside one transaction, on disk at exit.
+
+        A trial whose lease turns out to be lost at exit gets nothing and appears in :meth:`lost`; the others
+        are written. What was recorded before an exception is written too.
+        """
+        depth = getattr(self._in_batch, "depth", 0)
+        self._in_batch.depth = depth + 1
+        with self._memory:
+            self._batches += 1
+        try:
+            yield
+        finally:
+            self._in_batch.depth = depth
+            with self._memory:
+                self._batches -= 1
+            if depth == 0:
+                self._flush(durable=True)
+
+    def flush(self) -> None:
+        """Write what is buffered; it is on disk on return."""
+        self._flush(durable=True)
+
+    def _batching(self) -> bool:
+        return getattr(self._in_batch, "depth", 0) > 0
+
+    def _unwritten(self, trial_id: int, token: int | None) -> Unwritten:
+        entry = self._pending.get(trial_id)
+        if entry is None:
+            entry = self._pending[trial_id] = Unwritten(token=token)
+        return entry
+
+    def _flush(self, *, durable: bool) -> tuple[set[int], set[int]]:
+        """Write what is pending; return the trials that were lost, and those that were found finished."""
+        with self._flushing:
+            with self._memory:
+                pending, self._pending = self._pending, {}
+                attrs, self._pending_attrs = self._pending_attrs, {}
+            if not pending and not attrs:
+                return set(), set()
+            needs_ours = any(entry.token or entry.epochs or entry.checkpoints for entry in pending.values())
+            try:
+                if needs_ours:
+                    self._need_our_tables()
+                lost, finished = self.database.write(
+                    lambda connection: self._write(connection, pending, attrs), durable=durable
+                )
+            except StorageError:
+                with self._memory:
+                    for trial_id, later in self._pending.items():
+                        if trial_id in pending:
+                            pending[trial_id].merge(later)
+                        else:
+                            pending[trial_id] = later
+                    self._pending = pending
+                    self._pending_attrs = attrs | self._pending_attrs
+                raise
+            with self._memory:
+                self._settle(pending, lost)
+            return lost, finished
+
+    def _write(
+        self, connection: Any, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str]
+    ) -> tuple[set[int], set[int]]:
+        for (table, study_id, key), text in attrs.items():
+            row = {"study_id": study_id, "key": key, "value_json": text}
+            self.database.upsert(connection, schema.optuna_tables.tables[table], ("study_id", "key"), [row])
+        return buffer.write(self.database, connection, pending)
+
+    def _settle(self, pending: Mapping[int, Unwritten], lost: set[int]) -> None:
+        self._lose({trial_id for trial_id in lost if pending[trial_id].token is not None})
+        for trial_id, entry in pending.items():
+            held = self._held.get(trial_id)
+            if held is not None and entry.token == held.token and held.state.is_finished():
+                del self._held[trial_id]
+                self._cache(held.study_id).add_finished(held.snapshot())
+            elif entry.token is None:
+                for cache in self._caches.values():
+                    cache.changes = None
+
+    # -- leases
+
+    def lost(self) -> set[int]:
+        """Return the trials that were held and belong to somebody else, or to nobody, now."""
+        with self._memory:
+            return set(self._lost)
+
+    def held(self) -> set[int]:
+        """Return the trials held now."""
+        with self._memory:
+            return set(self._held)
+
+    def renew(self, trial_ids: Any) -> set[int]:
+        """Extend the leases and return the trials still held."""
+        with self._memory:
+            tokens = {i: self._held[i].token for i in trial_ids if i in self._held}
+        if not tokens:
+            return set()
+        still = self.database.write(
+            lambda connection: leases.renew(self.database, connection, tokens, self.lease), durable=False
+        )
+        with self._memory:
+            self._lose({i for i, token in tokens.items() if i not in still and self._holds(i, token)})
+        return still
+
+    def release(self, trial_ids: Any) -> None:
+        """Give trials back unfinished, with all that was reported: anyone continues them."""
+        self._flush(durable=True)
+        with self._memory:
+            tokens = {i: self._held[i].token for i in trial_ids if i in self._held}
+        if tokens:
+            self.database.write(lambda connection: leases.release(connection, tokens))
+        with self._memory:
+            for trial_id in tokens:
+                held = self._held.pop(trial_id, None)
+                if held is not None:
+                    self._given_back.add(trial_id)
+                    self._cache(held.study_id).add_open(trial_id)
+
+    @contextmanager
+    def keep_alive(self) -> Iterator[None]:
+        """Renew every lease this object holds while the block runs, whatever happens to the database."""
+        self._keep()
+        try:
+            yield
+        finally:
+            self._flush(durable=True)
+
+    def _holds(self, trial_id: int, token: int) -> bool:
+        held = self._held.get(trial_id)
+        return held is not None and held.token == token
+
+    def _hold(self, trial: FrozenTrial, study_id: int, token: int) -> None:
+        trial_id = trial._trial_id
+        self._lost.discard(trial_id)
+        self._given_back.discard(trial_id)
+        self._held[trial_id] = HeldTrial(trial, study_id, token)
+        self._cache(study_id).add_open(trial_id)
+        self._keep()
+
+    def _lose(self, trial_ids: set[int]) -> None:
+        for trial_id in trial_ids:
+            held = self._held.pop(trial_id, None)
+            self._pending.pop(trial_id, None)
+            self._lost.add(trial_id)
+            if held is not None:
+                self._cache(held.study_id).add_open(trial_id)
+                self._cache(held.study_id).changes = None
+                _logger.warning("trial %d was taken over: its lease had run out", held.number)
+
+    def _check_not_lost(self, trial_id: int) -> None:
+        if trial_id in self._lost or trial_id in self._given_back:
+            raise LeaseLostError([trial_id])
+
+    def _need_our_tables(self) -> None:
+        if not self._has_our_tables:
+            migration.create_all(self.database)
+            self._has_our_tables = True
+
+    def _cache(self, study_id: int) -> StudyCache:
+        cache = self._caches.get(study_id)
+        if cache is None:
+            cache = self._caches[study_id] = StudyCache()
+        return cache
+
+    # -- the thread
+
+    def _keep(self) -> None:
+        with self._memory:
+            if self._keeper is None or not self._keeper.is_alive():
+                self._keeper = threading.Thread(
+                    target=_keep, args=(weakref.ref(self), self._closing), name="tuner-storage", daemon=True
+                )
+                self._keeper.start()
+                threading._register_atexit(_flush_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
+
+    def _write_behind(self) -> bool:
+        """Write what is pending unless a batch is open; return whether there was something."""
+        with self._memory:
+            busy = bool(self._pending) and not self._batches
+        if busy:
+            self._flush(durable=False)
+        return busy
+
+    def _beat(self) -> None:
+        held = self.held()
+        if held:
+            self.renew(held)
+        if self._worker_id is not None:
+            worker_id = self._worker_id
+            self.database.write(
+                lambda connection: studies.touch_worker(self.database, connection, worker_id), durable=False
+            )
+
+
+def _keep(storage: weakref.ref[Holder], closing: threading.Event) -> None:
+    """Write behind and renew leases until there is nothing to do for a while."""
+    last_beat = last_work = time.monotonic()
+    while not closing.wait(_WRITE_BEHIND):
+        this = storage()
+        if this is None:
+            return
+        now = time.monotonic()
+        try:
+            if this._write_behind() or this._held:
+                last_work = now
+            if now - last_beat >= this.lease / 4:
+                last_beat = now
+                this._beat()
+        except Exception:
+            _logger.warning("storage heartbeat: trying again", exc_info=_logger.isEnabledFor(logging.DEBUG))
+        if now - last_work > _IDLE and this._worker_id is None:
+            with this._memory:
+                if not this._held and not this._pending:
+                    this._keeper = None
+                    return
+        del this
+
+
+def _flush_at_exit(storage: weakref.ref[Holder]) -> None:
+    this = storage()
+    if this is not None:
+        this._flush(durable=True)
+
+
+def _after_fork(storage: Holder | None) -> None:
+    if storage is not None:
+        storage.database.forget_connection()
+        storage._reset()

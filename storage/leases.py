@@ -1,0 +1,270 @@
+"""Who works on which trial: claims, renewals, releases and take-overs, each one unit of work in SQL.
+
+A held trial is RUNNING with a token and an expiry in ``tuner_leases``. A released or expired one is WAITING
+again, with its parameters and reports: that is the truth about it for every reader, no sampler takes it for
+running, and whoever asks next, plain Optuna included, continues it under its number.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import delete, func, insert, select, text, update
+
+from storage import schema
+from storage.reading import chunks, to_utc
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from storage.engine import Database
+
+_trials, _leases = schema.trials, schema.tuner_leases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On whose behalf trials are claimed."""
+
+    token: int
+    seconds: float  # how long a lease lasts unless renewed
+    worker_id: int | None
+
+
+def new_token() -> int:
+    """Return a token that no other claim has: 62 random bits, so that reused row ids cannot revive one."""
+    return secrets.randbits(62)
+
+
+def lock_study(connection: Connection, study_id: int) -> tuple[int | None, bool]:
+    """Lock the study against other claims, plain Optuna's included; return its budget and stop flag.
+
+    Raises:
+        KeyError: there is no such study.
+    """
+    studies, ours = schema.studies, schema.tuner_studies
+    query = (
+        select(studies.c.study_id, ours.c.budget, ours.c.stop_requested)
+        .join_from(studies, ours, ours.c.study_id == studies.c.study_id, isouter=True)
+        .where(studies.c.study_id == study_id)
+        .with_for_update(key_share=True, of=studies)
+    )
+    if connection.dialect.name in {"mysql", "mariadb"}:
+        query = query.with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise KeyError(f"there is no study with id {study_id}")
+    return row[1], row[2] is not None
+
+
+def recall(connection: Connection, token: int) -> set[int]:
+    """Return the trials that a claim of this token took, in case its commit's answer was lost."""
+    return set(connection.execute(select(_leases.c.trial_id).where(_leases.c.token == token)).scalars())
+
+
+def expire(database: Database, connection: Connection, study_id: int) -> list[int]:
+    """Turn trials whose lease has run out into waiting ones, and return them."""
+    gone = list(
+        connection.execute(
+            select(_leases.c.trial_id)
+            .where(_leases.c.study_id == study_id, _leases.c.expires < database.now())
+            .order_by(_leases.c.trial_id)
+            .with_for_update(skip_locked=True)  # a locked one is being written by a living owner
+        ).scalars()
+    )
+    set_free(connection, gone)
+    return gone
+
+
+def any_expired(database: Database, connection: Connection, study_id: int) -> bool:
+    """Return whether a lease of the study has run out."""
+    query = select(_leases.c.trial_id).where(_leases.c.study_id == study_id, _leases.c.expires < database.now())
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def count_held(database: Database, connection: Connection, study_id: int) -> int:
+    """Return how many trials of the study are held by leases that last."""
+    query = select(func.count()).where(_leases.c.study_id == study_id, _leases.c.expires >= database.now())
+    return int(connection.execute(query).scalar_one())
+
+
+def set_free(connection: Connection, trial_ids: Collection[int], leased: bool = True) -> None:
+    """Take the leases away and let the trials wait."""
+    for chunk in chunks(trial_ids):
+        if leased:
+            connection.execute(update(_leases).where(_leases.c.trial_id.in_(chunk)).values(token=None, expires=None))
+        connection.execute(
+            update(_trials)
+            .where(_trials.c.trial_id.in_(chunk), _trials.c.state == TrialState.RUNNING)
+            .values(state=TrialState.WAITING)
+        )
+
+
+def waiting(connection: Connection, study_id: int, below: int | None, limit: int) -> list[tuple[int, bool]]:
+    """Return (trial id, begun before) of waiting trials: interrupted ones first, then by id.
+
+    Only numbers ``below`` the study's budget count.
+    """
+    begun = _leases.c.attempt.is_not(None)
+    query = (
+        select(_trials.c.trial_id, begun)
+        .join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id, isouter=True)
+        .where(_trials.c.study_id == study_id, _waits())
+        .order_by(begun.desc(), _trials.c.trial_id)
+        .limit(limit)
+    )
+    if below is not None:
+        query = query.where(_trials.c.number < below)
+    return [(row[0], bool(row[1])) for row in connection.execute(query)]
+
+
+def waiting_ids(connection: Connection, study_id: int) -> list[int]:
+    """Return the ids of the waiting trials, at a cost that depends on them alone."""
+    query = select(_trials.c.trial_id).where(_trials.c.study_id == study_id, _waits())
+    return list(connection.execute(query.order_by(_trials.c.trial_id)).scalars())
+
+
+def _waits() -> Any:
+    return text("trials.state = 'WAITING'")  # a literal: a bound value would not match the partial index
+
+
+def take_waiting(
+    database: Database, connection: Connection, study_id: int, trial_ids: Collection[int], terms: Terms
+) -> list[int]:
+    """Lease those of the trials that are still waiting, and return them."""
+    taken = list(
+        connection.execute(
+            select(_trials.c.trial_id)
+            .where(_trials.c.trial_id.in_(list(trial_ids)), _waits())
+            .order_by(_trials.c.trial_id)
+            .with_for_update(skip_locked=True)
+        ).scalars()
+    )
+    if taken:
+        connection.execute(
+            update(_trials)
+            .where(_trials.c.trial_id.in_(taken))
+            .values(state=TrialState.RUNNING, datetime_start=to_utc(datetime.now()))
+        )
+        lease(database, connection, study_id, taken, terms)
+    return taken
+
+
+def add_new(
+    database: Database,
+    connection: Connection,
+    study_id: int,
+    count: int,
+    *,
+    terms: Terms,
+    last: tuple[int, int],
+    template: FrozenTrial | None = None,
+) -> dict[int, int]:
+    """Insert ``count`` running trials with leases and return {trial id: number}; the study must be locked.
+
+    ``last`` is the (id, number) of the study's last trial.
+    """
+    last_id, last_number = last
+    start = to_utc(datetime.now() if template is None else template.datetime_start)
+    rows = [
+        {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
+        for number in range(last_number + 1, last_number + 1 + count)
+    ]
+    connection.execute(insert(_trials), rows)
+    added = connection.execute(
+        select(_trials.c.trial_id, _trials.c.number)
+        .where(_trials.c.study_id == study_id, _trials.c.trial_id > last_id)
+        .order_by(_trials.c.trial_id)
+    )
+    numbers = {row[0]: row[1] for row in added}
+    if template is None or template.state is TrialState.RUNNING:
+        lease(database, connection, study_id, numbers, terms)
+    return numbers
+
+
+def settle_template(connection: Connection, trial_id: int, template: FrozenTrial) -> None:
+    """Give a trial that was inserted as running the state and end of its template."""
+    connection.execute(
+        update(_trials)
+        .where(_trials.c.trial_id == trial_id)
+        .values(state=template.state, datetime_complete=to_utc(template.datetime_complete))
+    )
+
+
+def last_trial(connection: Connection, study_id: int, known: tuple[int, int]) -> tuple[int, int]:
+    """Return (id, number) of the study's last trial, looking only past the one that is known."""
+    row = connection.execute(
+        select(_trials.c.trial_id, _trials.c.number)
+        .where(_trials.c.study_id == study_id, _trials.c.trial_id > known[0])
+        .order_by(_trials.c.trial_id.desc())
+        .limit(1)
+    ).one_or_none()
+    return known if row is None else (row[0], row[1])
+
+
+def lease(
+    database: Database,
+    connection: Connection,
+    study_id: int,
+    trial_ids: Collection[int] | Mapping[int, int],
+    terms: Terms,
+) -> None:
+    """Write leases under the terms' token."""
+    begun: dict[int, int] = {}
+    for chunk in chunks(trial_ids):
+        query = select(_leases.c.trial_id, _leases.c.attempt).where(_leases.c.trial_id.in_(chunk))
+        begun.update({row[0]: row[1] for row in connection.execute(query)})
+    fresh = [trial_id for trial_id in trial_ids if trial_id not in begun]
+    expires = database.now() + terms.seconds
+    owner = {"worker_id": terms.worker_id, "token": terms.token}
+    if begun:
+        connection.execute(
+            update(_leases)
+            .where(_leases.c.trial_id.in_(list(begun)))
+            .values(**owner, attempt=_leases.c.attempt + 1, expires=expires)
+        )
+    for trial_id in fresh:
+        connection.execute(
+            insert(_leases).values(trial_id=trial_id, study_id=study_id, **owner, attempt=1, expires=expires)
+        )
+
+
+def renew(database: Database, connection: Connection, tokens: Mapping[int, int], seconds: float) -> set[int]:
+    """Extend the leases of {trial id: token} and return the trials still held."""
+    held: set[int] = set()
+    for chunk in chunks(tokens):
+        query = select(_leases.c.trial_id, _leases.c.token).where(_leases.c.trial_id.in_(chunk))
+        rows = connection.execute(query.order_by(_leases.c.trial_id).with_for_update())
+        mine = [trial_id for trial_id, token in rows if token == tokens[trial_id]]
+        held.update(mine)
+        if mine:
+            connection.execute(
+                update(_leases)
+                .where(_leases.c.trial_id.in_(mine), _leases.c.expires.is_not(None))
+                .values(expires=database.now() + seconds)
+            )
+    return held
+
+
+def release(connection: Connection, tokens: Mapping[int, int]) -> None:
+    """Give back the trials of {trial id: token} that are still held."""
+    held: list[int] = []
+    for chunk in chunks(tokens):
+        query = select(_leases.c.trial_id, _leases.c.token).where(_leases.c.trial_id.in_(chunk))
+        rows = connection.execute(query.order_by(_leases.c.trial_id).with_for_update())
+        held += [trial_id for trial_id, token in rows if token == tokens[trial_id]]
+    set_free(connection, held)
+
+
+def forget_reports(connection: Connection, trial_id: int, after: int | None) -> None:
+    """Delete the trial's reports and epochs after the given one, or all of them."""
+    for table, column in ((schema.trial_intermediate_values, "step"), (schema.tuner_epochs, "epoch")):
+        condition = table.c.trial_id == trial_id
+        if after is not None:
+            condition &= table.c[column] > after
+        connection.execute(delete(table).where(condition))

@@ -1,0 +1,39 @@
+"""Records handed out by the storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A trial that belongs to this storage object until its lease ends."""
+
+    trial_id: int
+    number: int  # the trial's number in its study, from 0
+    token: int  # fencing token: a write that carries an older one is refused by the database
+    resumed: bool  # somebody worked on it before: look for its last checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRecord:
+    """A worker that has registered for a study."""
+
+    worker_id: int
+    name: str
+    host: str
+    pid: int
+    started: float  # seconds since 1970, by the database's clock
+    last_seen: float  # seconds since 1970, by the database's clock
+    trials: int  # trials it holds now
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRecord:
+    """Where the state of one trial after one epoch lies."""
+
+    trial_id: int
+    epoch: int
+    uri: str  # a path or any fsspec URL, as the writer gave it
+    bytes: int
+    sha256: str  # of the file, hexadecimal
