@@ -42,8 +42,8 @@ def read_delimited(name: str, data: bytes, options: ReadOptions, notes: list[str
         )
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
         raise DataError(_ragged(name, text, delimiter) or f"{name}: {str(error).splitlines()[0]}") from None
-    if options.header and frame.width == len(header):
-        frame.columns = [h.strip() or f"column {i}" for i, h in enumerate(header, 1)]
+    names = header if options.header else [""] * frame.width
+    frame.columns = [name.strip() or f"column {i}" for i, name in enumerate(names, 1)]
     return frame
 
 

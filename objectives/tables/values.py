@@ -11,7 +11,7 @@ NO = frozenset({"false", "no", "f", "n", "off"})
 
 _NUMBER = r"^(?:[$€£¥]\s*)?([+-]?[\d.,'\s]*\d\.?(?:[eE][+-]?\d+)?)\s*([%°A-Za-zµ²³/]{0,6})$"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
-_TIMES = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p", " %H")
+_TIMES = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _DAYS = (
     "%Y-%m-%d",
     "%Y/%m/%d",

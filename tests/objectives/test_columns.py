@@ -1,0 +1,164 @@
+"""What a column holds is inferred as a person would, and can be said otherwise."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from objectives.tables.columns import ColumnPlan, Wishes, plan_columns
+from objectives.tables.values import NumberStyle, as_dates, as_numbers, date_format, number_style
+
+ROWS = 60
+EVEN = ["a", "b"] * (ROWS // 2)
+
+
+def plan(values: list[Any], name: str = "column", **wishes: Any) -> ColumnPlan:
+    series = pl.Series(name, values, strict=False)
+    return plan_columns(pl.DataFrame([series]), Wishes(**wishes), where="t.csv")[0]
+
+
+def shuffled(values: list[Any]) -> list[Any]:
+    order = np.random.default_rng(0).permutation(len(values))
+    return [values[i] for i in order]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0.5 * i for i in range(ROWS)], "number"),
+        ([str(0.5 * i) for i in range(ROWS)], "number"),
+        (shuffled([str(i) for i in range(ROWS)]), "number"),
+        ([i % 7 for i in range(ROWS)], "number"),
+        ([f"{i * 1013:,}" for i in range(ROWS)], "number"),
+        ([f"{i},5" for i in range(ROWS)], "number"),
+        ([f"€ {i}.50" for i in range(ROWS)], "number"),
+        ([f"{i}.5 kg" for i in range(ROWS)], "number"),
+        ([None, *[str(i / 2) for i in range(ROWS)]], "number"),
+        (["unknown" if i % 3 else str(i / 2) for i in range(2, ROWS)] + [str(i / 3) for i in range(40)], "number"),
+        (EVEN, "category"),
+        ([f"0{i % 9}123" for i in range(ROWS)], "category"),
+        ([f"{i % 5} {'kg' if i % 2 else 'lb'}" for i in range(ROWS)], "category"),
+        ([True, False] * 30, "boolean"),
+        (["Yes", "no", None] * 20, "boolean"),
+        (["true", "FALSE"] * 30, "boolean"),
+        ([f"2021-03-{1 + i % 28:02}" for i in range(ROWS)], "date"),
+        ([f"{1 + i % 28}.3.2021" for i in range(ROWS)], "date"),
+        ([f"3/{1 + i % 28}/2021" for i in range(ROWS)], "date"),
+        ([f"{1 + i % 28} Mar 2021" for i in range(ROWS)], "date"),
+        ([f"2021-03-01T{i % 24:02}:30:00Z" for i in range(ROWS)], "date"),
+        ([dt.date(2021, 3, 1 + i % 28) for i in range(ROWS)], "date"),
+        ([dt.datetime(2021, 3, 1 + i % 28, 12) for i in range(ROWS)], "date"),
+        ([dt.timedelta(hours=i) for i in range(ROWS)], "number"),
+    ],
+)
+def test_the_kind_of_a_column_follows_its_values(values: list[Any], kind: str) -> None:
+    assert plan(values).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "why"),
+    [
+        ("constant", ["x"] * ROWS, "constant: every value is x"),
+        ("constant", [3.0] * ROWS, "constant: every value is 3.0"),
+        ("empty", [None] * ROWS, "every value is missing"),
+        ("row", list(range(1, ROWS + 1)), "identifier"),
+        ("row", [str(i) for i in range(0, 2 * ROWS, 2)], "identifier"),
+        ("customer_id", shuffled([i * 977 for i in range(ROWS)]), "identifier"),
+        ("PassengerId", shuffled([i * 977 for i in range(ROWS)]), "identifier"),
+        ("key", [f"K-{i}" for i in range(ROWS)], "identifier"),
+        ("remark", [f"text {i // 2}" for i in range(ROWS)], "text: 30 different values, none in 3 rows"),
+        ("list", [[1, 2]] * ROWS, "holds list values"),
+        ("record", [{"a": 1}] * ROWS, "holds struct values"),
+    ],
+)
+def test_columns_that_teach_nothing_are_unused_and_say_why(name: str, values: list[Any], why: str) -> None:
+    found = plan(values, name)
+    assert found.kind == "unused"
+    assert why in found.note
+
+
+@pytest.mark.parametrize("name", ["paid", "width", "valid", "humid", "grid"])
+def test_a_name_that_only_ends_like_id_is_no_identifier(name: str) -> None:
+    assert plan(shuffled([i * 977 for i in range(ROWS)]), name).kind == "number"
+
+
+def test_a_person_may_say_otherwise() -> None:
+    identifiers = [str(i) for i in range(ROWS)]
+    assert plan(identifiers, "id").kind == "unused"
+    assert plan(identifiers, "id", numbers=["id"]).kind == "number"
+    assert plan([1, 2, 3] * 20, "zone", categories=["zone"]).kind == "category"
+    assert plan(["2021-03-01"] * ROWS, "day", dates=["day"]).kind == "date"
+
+
+def test_few_texts_among_numbers_count_as_missing_and_are_noted() -> None:
+    found = plan([str(i / 2) for i in range(100)] + ["abc", "-"])
+    assert found.kind == "number"
+    assert found.note == "2 values such as 'abc' could not be read and count as missing"
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["1", "-2.5", "+3e2"], [1, -2.5, 300]),
+        (["1,234", "12,345,678", "7"], [1234, 12345678, 7]),
+        (["1.234,5", "2,5"], [1234.5, 2.5]),
+        (["1,234.5", "2.5"], [1234.5, 2.5]),
+        (["1,5", "22,75"], [1.5, 22.75]),
+        (["$1,200.50", "$3"], [1200.5, 3]),
+        (["12%", "3.5 %"], [12, 3.5]),
+        (["1 234", "12 345"], [1234, 12345]),
+        (["-5 °C", "3 °C"], [-5, 3]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(texts: list[str], numbers: list[float]) -> None:
+    series = pl.Series("x", texts)
+    style = number_style(series)
+    assert style is not None
+    assert as_numbers(series, style).to_list() == numbers
+
+
+@pytest.mark.parametrize("texts", [["Q1", "Q2"], ["1st", "2nd"], ["A-12", "A-13"], ["007", "012"], ["1-2", "3-4"]])
+def test_codes_are_no_numbers(texts: list[str]) -> None:
+    assert number_style(pl.Series("x", texts)) is None
+
+
+def test_an_unparsable_number_is_missing_not_zero() -> None:
+    assert as_numbers(pl.Series("x", ["5 kg", "heavy", None]), NumberStyle(unit="kg", written=True)).to_list() == [
+        5.0,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "first"),
+    [
+        (["2021-12-31", "2021-01-02"], dt.datetime(2021, 12, 31)),
+        (["12/31/2021", "01/02/2021"], dt.datetime(2021, 12, 31)),
+        (["31/12/2021", "01/02/2021"], dt.datetime(2021, 12, 31)),
+        (["31.12.21", "01.02.21"], dt.datetime(2021, 12, 31)),
+        (["2021-12-31 23:59", "2021-01-02 00:01"], dt.datetime(2021, 12, 31, 23, 59)),
+        (["2021-12-31T23:59:58.5Z", "2021-01-02T00:01:00Z"], dt.datetime(2021, 12, 31, 23, 59, 58, 500000)),
+        (["2021-12-31T23:59:58+02:00", "2021-01-02T00:01:00+02:00"], dt.datetime(2021, 12, 31, 23, 59, 58)),
+        (["12/31/2021 11:05 PM", "01/02/2021 01:00 AM"], dt.datetime(2021, 12, 31, 23, 5)),
+        (["December 31, 2021", "January 2, 2021"], dt.datetime(2021, 12, 31)),
+        (["31-Dec-21", "02-Jan-21"], dt.datetime(2021, 12, 31)),
+    ],
+)
+def test_dates_are_read_as_people_write_them(texts: list[str], first: dt.datetime) -> None:
+    series = pl.Series("x", texts)
+    form = date_format(series)
+    assert form is not None
+    assert as_dates(series, form)[0] == first
+    assert as_dates(series, form).null_count() == 0
+
+
+@pytest.mark.parametrize(
+    "texts", [["a", "b"], ["12", "13"], ["1.5", "2.5"], ["555-1234", "555-9876"], ["10:30", "11:30"]]
+)
+def test_other_texts_are_no_dates(texts: list[str]) -> None:
+    assert date_format(pl.Series("x", texts)) is None

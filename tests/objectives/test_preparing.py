@@ -1,0 +1,278 @@
+"""A table is split by seed, and what is fitted knows the training part only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from objectives.tables.options import TableData
+from objectives.tables.preparing import PreparedTable, prepare_table
+from objectives.tables.preprocessing import Preprocessing
+from objectives.tables.reading import normalise
+from objectives.tables.splitting import split_randomly
+from objectives.tables.target import Target
+from tests.objectives.tables_kit import churn, messy
+from tuner.errors import DataError
+
+
+def prepare(frame: pl.DataFrame, folder: Path, *, task: str = "auto", seed: int = 0, **data: Any) -> PreparedTable:
+    path = folder / "table.parquet"
+    frame.write_parquet(path)
+    return prepare_table(TableData(source=str(path), **({"target": frame.columns[-1]} | data)), task=task, seed=seed)
+
+
+def marked(frame: pl.DataFrame) -> pl.DataFrame:
+    """With a number that tells each row apart, so that parts can be compared."""
+    return frame.select(pl.Series("mark", np.random.default_rng(9).normal(size=frame.height)), pl.all())
+
+
+def marks(table: PreparedTable, part: str) -> set[float]:
+    return set(np.round(table.parts[part].inputs[:, table.preprocessing.features.index("mark")], 5).tolist())
+
+
+def test_nothing_of_validation_and_test_rows_reaches_what_is_fitted(tmp_path: Path) -> None:
+    frame = messy(300)
+    words = ["training"] * 180 + ["validation"] * 60 + ["test"] * 60
+    parted = frame.with_columns(pl.Series("part", words)).select("part", *frame.columns)
+    training = pl.col("part") == "training"
+    strange = [
+        pl.when(training).then(pl.col(name)).otherwise(pl.lit("31 strange")).alias(name)
+        for name in frame.columns
+        if name.startswith("category")
+    ]
+    dates = pl.when(training).then(pl.col("signed up")).otherwise(pl.lit("1999-01-01")).alias("signed up")
+    money = pl.when(training).then(pl.col("income")).otherwise(pl.lit("$999,999,999")).alias("income")
+    flipped = pl.when(training).then(pl.col("left")).otherwise(pl.lit("yes")).alias("left")
+    changed = parted.with_columns(*strange, dates, money, flipped)
+    before = prepare(parted, tmp_path, split_column="part", target="left")
+    after = prepare(changed, tmp_path, split_column="part", target="left")
+    assert after.preprocessing.to_json() == before.preprocessing.to_json()
+    np.testing.assert_array_equal(after.parts["training"].inputs, before.parts["training"].inputs)
+    assert not np.array_equal(after.parts["validation"].inputs, before.parts["validation"].inputs)
+
+
+def test_a_regression_target_is_standardised_by_the_training_part_only(tmp_path: Path) -> None:
+    table = prepare(churn(100).select("age", "plan", "spend"), tmp_path)
+    training = table.parts["training"].targets
+    np.testing.assert_allclose([training.mean(), training.std()], [0, 1], atol=1e-9)
+    assert abs(table.parts["validation"].targets.mean()) > 1e-4
+
+
+def test_numbers_are_standardised_with_scikit_learns_statistics(tmp_path: Path) -> None:
+    table = prepare(churn(200), tmp_path)
+    inputs = table.parts["training"].inputs[:, :2]
+    np.testing.assert_allclose(inputs.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(inputs.std(0), 1, atol=1e-6)
+
+
+def test_the_split_is_stratified_disjoint_and_complete(tmp_path: Path) -> None:
+    table = prepare(marked(churn(200)), tmp_path)
+    assert {part: len(rows.targets) for part, rows in table.parts.items()} == {
+        "training": 120,
+        "validation": 40,
+        "test": 40,
+    }
+    shares = [rows.targets.mean() for rows in table.parts.values()]
+    assert max(shares) - min(shares) < 0.03
+    parts = [marks(table, part) for part in table.parts]
+    assert sum(len(part) for part in parts) == len(set().union(*parts)) == 200
+
+
+def test_the_same_seed_gives_the_same_split_and_another_one_another(tmp_path: Path) -> None:
+    frame = marked(churn(100))
+    first, again, other = (prepare(frame, tmp_path, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.parts["training"].inputs, again.parts["training"].inputs)
+    assert marks(first, "test") != marks(other, "test")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 120),
+    classes=st.integers(1, 6),
+    validation=st.floats(0.01, 0.6),
+    test=st.one_of(st.just(0.0), st.floats(0.01, 0.39)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_split_is_disjoint_and_complete_or_refused(
+    rows: int, classes: int, validation: float, test: float, seed: int
+) -> None:
+    labels = np.random.default_rng(seed).integers(0, classes, rows)
+    try:
+        split = split_randomly(
+            rows, validation=validation, test=test, classes=labels, groups=None, seed=seed, where="t.csv", notes=[]
+        )
+    except DataError:
+        return
+    everything = np.concatenate([split.training, split.validation, split.test])
+    assert sorted(everything) == list(range(rows))
+    assert len(split.training) >= 2
+    assert len(split.validation) >= 1
+    assert (len(split.test) > 0) == (test > 0)
+    assert set(labels[split.validation]) <= set(labels[split.training])
+
+
+def test_a_class_with_one_row_trains_only_and_is_noted(tmp_path: Path) -> None:
+    frame = churn(100).with_columns(pl.Series("plan", ["typo", *churn(100)["plan"][1:]]))
+    table = prepare(frame, tmp_path, target="plan")
+    typo = table.target.classes.index("typo")
+    counts = {part: int((rows.targets == typo).sum()) for part, rows in table.parts.items()}
+    assert counts == {"training": 1, "validation": 0, "test": 0}
+    assert any("1 of the classes has fewer than 3 rows" in note for note in table.notes)
+
+
+def test_a_column_may_say_which_part_a_row_is_in(tmp_path: Path) -> None:
+    words = ["Train"] * 50 + ["val"] * 30 + ["holdout"] * 20
+    table = prepare(churn(100).insert_column(0, pl.Series("part", words)), tmp_path, split_column="part")
+    assert [len(rows.targets) for rows in table.parts.values()] == [50, 30, 20]
+    assert not any("part" in feature for feature in table.preprocessing.features)
+
+
+def test_rows_of_a_group_stay_together(tmp_path: Path) -> None:
+    groups = np.repeat(np.arange(20), 5)
+    frame = churn(100).insert_column(0, pl.Series("home", groups)).insert_column(0, pl.Series("mark", groups * 1.5))
+    table = prepare(frame, tmp_path, groups="home")
+    parts = [marks(table, part) for part in table.parts]
+    assert sum(len(part) for part in parts) == 20
+    assert "home" not in table.preprocessing.features
+
+
+def test_validation_and_test_may_be_files_of_their_own(tmp_path: Path) -> None:
+    for name, seed in (("validation", 1), ("test", 2)):
+        churn(30, seed=seed).select("churned", "plan", "age", "spend").write_csv(tmp_path / f"{name}.csv")
+    files: dict[str, Any] = {f"{name}_file": str(tmp_path / f"{name}.csv") for name in ("validation", "test")}
+    table = prepare(churn(100), tmp_path, **files)
+    assert {part: len(rows.targets) for part, rows in table.parts.items()} == {
+        "training": 100,
+        "validation": 30,
+        "test": 30,
+    }
+
+
+def test_without_a_test_part_a_note_says_so(tmp_path: Path) -> None:
+    table = prepare(churn(100), tmp_path, test=0)
+    assert set(table.parts) == {"training", "validation"}
+    assert any("no rows are kept for a test" in note for note in table.notes)
+
+
+def test_rows_without_a_target_are_dropped_when_told_so_and_counted(tmp_path: Path) -> None:
+    frame = churn(100).with_columns(pl.Series("churned", [None, None, *churn(100)["churned"][2:]]))
+    table = prepare(frame, tmp_path, missing_target="drop")
+    assert sum(len(rows.targets) for rows in table.parts.values()) == 98
+    assert "table.parquet: 2 rows without a target were dropped" in table.notes
+
+
+def test_repeated_rows_are_noted(tmp_path: Path) -> None:
+    table = prepare(pl.concat([churn(60), churn(60).head(3)]), tmp_path)
+    assert any(note.startswith("3 rows repeat an earlier one") for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "outputs"),
+    [
+        (["a", "b", "c"] * 30, "classification", 3),
+        ([True, False, True] * 30, "classification", 2),
+        ([0, 1, 2] * 30, "classification", 3),
+        ([1.0, 2.0, 3.0] * 30, "classification", 3),
+        (["1", "2", "10"] * 30, "classification", 3),
+        ([0.5 + i for i in range(90)], "regression", 1),
+        (list(range(0, 270, 3)), "regression", 1),
+        ([f"{i}.25" for i in range(90)], "regression", 1),
+        ([f"${i},{100 + i}" for i in range(1, 91)], "regression", 1),
+    ],
+)
+def test_the_task_follows_from_the_target(target: list[Any], task: str, outputs: int, tmp_path: Path) -> None:
+    table = prepare(churn(90).with_columns(pl.Series("churned", target)), tmp_path)
+    assert table.target.task == task
+    assert table.target.outputs == outputs
+
+
+def test_the_task_can_be_said_otherwise(tmp_path: Path) -> None:
+    frame = churn(90).with_columns(pl.Series("churned", [1, 2, 3] * 30))
+    assert prepare(frame, tmp_path, task="regression").target.task == "regression"
+    assert prepare(churn(300), tmp_path, task="classification", target="age").target.task == "classification"
+
+
+def test_classes_are_in_natural_order_and_the_positive_one_last(tmp_path: Path) -> None:
+    frame = churn(90).with_columns(pl.Series("churned", ["1", "2", "10"] * 30))
+    assert prepare(frame, tmp_path).target.classes == ("1", "2", "10")
+    assert prepare(churn(90), tmp_path).target.classes == ("no", "yes")
+    assert prepare(churn(90), tmp_path, positive="no").target.classes == ("yes", "no")
+
+
+def test_what_is_fitted_survives_json_without_change(tmp_path: Path) -> None:
+    frame = messy(300)
+    table = prepare(frame, tmp_path)
+    again = Preprocessing.from_json(json.loads(json.dumps(table.preprocessing.to_json())))
+    assert again == table.preprocessing
+    assert Target.from_json(json.loads(json.dumps(table.target.to_json()))) == table.target
+    rows = normalise(frame.head(20))
+    np.testing.assert_array_equal(again.transform(rows, where="new"), table.preprocessing.transform(rows, where="new"))
+
+
+def test_preprocessing_of_a_later_version_is_refused() -> None:
+    with pytest.raises(DataError, match="preprocessing has version 2; this tuner reads version 1"):
+        Preprocessing.from_json({"version": 2, "encoders": []})
+
+
+def test_missing_numbers_are_filled_and_marked(tmp_path: Path) -> None:
+    numbers = [None if i % 4 == 0 else float(i % 10) + 0.5 for i in range(200)]
+    frame = pl.DataFrame({"x": numbers, "y": ["a", "b"] * 100})
+    table = prepare(frame, tmp_path)
+    assert table.preprocessing.features == ["x", "x is missing"]
+    rows = pl.DataFrame({"x": [None, 3.5]})
+    (missing, filled), (_, known) = table.preprocessing.transform(rows, where="new")[:, ::-1]
+    median = next(iter(table.preprocessing.encoders)).to_json()["fill"]
+    reference = table.preprocessing.transform(pl.DataFrame({"x": [median]}), where="new")
+    assert (missing, filled, known > filled) == (1, reference[0, 0], False)
+
+
+def test_rare_and_unseen_levels_share_other_and_missing_is_a_level(tmp_path: Path) -> None:
+    levels = ["a"] * 80 + ["b"] * 80 + ["c"] * 30 + [f"rare {i}" for i in range(10)] + [None] * 20
+    order = np.random.default_rng(0).permutation(220)
+    frame = pl.DataFrame({"x": [levels[i] for i in order], "y": ["a", "b"] * 110})
+    fitted = prepare(frame, tmp_path).preprocessing
+    assert fitted.features == ["x = a", "x = b", "x = c", "x = (other)", "x is missing"]
+    inputs = fitted.transform(pl.DataFrame({"x": ["b", "rare 3", "never seen", None]}), where="new")
+    assert inputs.tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
+
+
+def test_the_most_levels_of_a_category_can_be_set(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [f"level {i % 30}" for i in range(600)], "y": ["a", "b", "c"] * 200})
+    assert len(prepare(frame, tmp_path, max_categories=5).preprocessing.features) == 5
+
+
+def test_a_category_of_whole_numbers_is_the_same_from_any_type(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"zone": [1, 2, 3] * 40, "y": ["a", "b"] * 60})
+    fitted = prepare(frame, tmp_path, categories=["zone"]).preprocessing
+    for values in ([2], [2.0], ["2"]):
+        assert fitted.transform(pl.DataFrame({"zone": values}), where="new").tolist() == [[0, 1, 0]]
+
+
+def test_booleans_read_alike_however_they_are_written(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": ["Yes", "no", "no"] * 40, "y": ["a", "b"] * 60})
+    fitted = prepare(frame, tmp_path).preprocessing
+    assert fitted.features == ["x = yes"]
+    assert fitted.transform(pl.DataFrame({"x": ["YES", "No"]}), where="new").tolist() == [[1], [0]]
+
+
+def test_dates_become_days_and_points_on_the_year_and_week(tmp_path: Path) -> None:
+    days = [f"2021-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(120)]
+    fitted = prepare(pl.DataFrame({"day": days, "y": ["a", "b"] * 60}), tmp_path).preprocessing
+    names = ["day days", "day month sin", "day month cos", "day weekday sin", "day weekday cos"]
+    assert fitted.features == names
+    first, later = fitted.transform(pl.DataFrame({"day": ["2021-01-01", "2021-12-31"]}), where="new")
+    assert first[0] < later[0]
+    assert np.isfinite(fitted.transform(pl.DataFrame({"day": ["not a day", "2021-05-05"]}), where="new")).all()
+
+
+def test_new_rows_that_lack_a_column_are_refused(tmp_path: Path) -> None:
+    fitted = prepare(churn(90), tmp_path).preprocessing
+    with pytest.raises(DataError, match=r"new\.csv: columns 'spend', 'plan' absent, which training had"):
+        fitted.transform(churn(5).select("age"), where="new.csv")

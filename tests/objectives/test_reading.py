@@ -1,0 +1,99 @@
+"""One table reads the same from every format."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from objectives.tables.delimited import ReadOptions
+from objectives.tables.reading import read_table
+from tests.objectives.tables_kit import churn, make_table, write
+
+TEXT = "name;größe;plan\nJosé;1,5;a\nZoë;2,5;b\n"
+
+
+def savez_columns(frame: pl.DataFrame, path: Path) -> None:
+    arrays: dict[str, Any] = {
+        series.name: series.to_numpy().astype(str if series.dtype == pl.String else float) for series in frame
+    }
+    np.savez(path, **arrays)
+
+
+WRITERS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
+    "t.csv": lambda frame, path: frame.write_csv(path),
+    "t.csv.gz": lambda frame, path: path.write_bytes(gzip.compress(frame.write_csv().encode())),
+    "t.txt": lambda frame, path: frame.write_csv(path, separator="|"),
+    "t.tsv": lambda frame, path: frame.write_csv(path, separator="\t"),
+    "semicolons.csv": lambda frame, path: frame.write_csv(path, separator=";", decimal_comma=True),
+    "quoted.csv": lambda frame, path: frame.write_csv(path, quote_style="always"),
+    "windows.csv": lambda frame, path: path.write_bytes(frame.write_csv().replace("\n", "\r\n").encode()),
+    "t.parquet": lambda frame, path: frame.write_parquet(path),
+    "t.jsonl": lambda frame, path: frame.write_ndjson(path),
+    "t.json": lambda frame, path: frame.write_json(path),
+    "columns.npz": savez_columns,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_table_is_prepared_alike_from_every_format(name: str, tmp_path: Path) -> None:
+    frame = churn()
+    WRITERS[name](frame, tmp_path / name)
+    frame.write_parquet(tmp_path / "plain.parquet")
+    read = make_table(source=str(tmp_path / name), target="churned").load()
+    plain = make_table(source=str(tmp_path / "plain.parquet"), target="churned").load()
+    np.testing.assert_allclose(read.training.inputs[0], plain.training.inputs[0], atol=1e-6)
+    assert read.validation.targets.tolist() == plain.validation.targets.tolist()
+
+
+def test_npz_arrays_x_and_y_become_columns(tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).normal(size=(50, 2, 3))
+    np.savez(tmp_path / "t.npz", X=inputs, y=np.arange(50) % 2)
+    table = make_table(source=str(tmp_path / "t.npz"), target="y")
+    assert table.load().training.inputs[0].shape == (30, 6)
+    np.savez(tmp_path / "two.npz", X=inputs, y=inputs[:, 0, :2])
+    table = make_table(source=str(tmp_path / "two.npz"), target=["y0", "y1"])
+    assert table.load().validation.targets.shape == (10, 2)
+
+
+@pytest.mark.parametrize(("encoding", "noted"), [("utf-8", 0), ("utf-8-sig", 0), ("utf-16", 0), ("cp1252", 1)])
+def test_the_encoding_is_found_out_and_a_guess_is_noted(encoding: str, noted: int, tmp_path: Path) -> None:
+    frame, notes = read_table(write(tmp_path, "t.csv", TEXT.encode(encoding)), ReadOptions())
+    assert frame.columns == ["name", "größe", "plan"]
+    assert frame["name"].to_list() == ["José", "Zoë"]
+    assert len(notes) == noted
+
+
+def test_texts_are_stripped_and_what_means_missing_is_null(tmp_path: Path) -> None:
+    path = write(tmp_path, "t.csv", "a , b,c\n 1 ,NA,x\n,n/a, ?\nNaN,none,gone\n")
+    frame, _ = read_table(path, ReadOptions(missing_values=("gone",)))
+    assert frame.columns == ["a", "b", "c"]
+    assert frame.rows() == [("1", None, "x"), (None, None, None), (None, "none", None)]
+
+
+def test_a_number_can_mean_missing_in_typed_files_too(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1, -999, 3], "b": [1.5, float("nan"), -999.0]}).write_parquet(tmp_path / "t.parquet")
+    frame, _ = read_table(str(tmp_path / "t.parquet"), ReadOptions(missing_values=("-999",)))
+    assert frame.rows() == [(1, 1.5), (None, None), (3, None)]
+
+
+def test_delimiters_inside_quotes_do_not_count(tmp_path: Path) -> None:
+    frame, _ = read_table(write(tmp_path, "t.csv", 'a,b\n"x;y;z",1\n"p;q;r\nnext line",2\n'), ReadOptions())
+    assert frame["b"].to_list() == ["1", "2"]
+    assert frame["a"].to_list() == ["x;y;z", "p;q;r\nnext line"]
+
+
+def test_a_file_without_a_header_is_read_when_told_so(tmp_path: Path) -> None:
+    frame, _ = read_table(write(tmp_path, "t.csv", "1,2\n3,4\n"), ReadOptions(header=False))
+    assert frame.columns == ["column 1", "column 2"]
+    assert frame.height == 2
+
+
+def test_a_column_without_a_name_gets_one(tmp_path: Path) -> None:
+    frame, _ = read_table(write(tmp_path, "t.csv", ",a,b\n0,x,y\n1,x,y\n"), ReadOptions())
+    assert frame.columns == ["column 1", "a", "b"]
