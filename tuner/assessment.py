@@ -90,7 +90,7 @@ def constant_loss(loss: Loss, dataset: Dataset, outputs: int) -> float:
         value.backward()  # type: ignore[no-untyped-call]
         return float(value.detach())
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return float(_constant(loss, answer, dataset.validation))
 

@@ -78,10 +78,9 @@ def run(results: Results, *, workers: int | None, observer: Observer | None, joi
         storage.set_study_user_attr(results.study_id, attributes.STOPPED, None)
     places = plan_workers(Machine.this(), workers=workers, trials=spec.budget.trials, device=spec.training.device)
     deadline = time.time() + spec.budget.timeout if spec.budget.timeout is not None else None
+    url = storage.database.url.render_as_string(hide_password=False)
     settings = [
-        WorkerSettings(
-            storage=storage.url, study=results.name, index=index, device=device, threads=threads, deadline=deadline
-        )
+        WorkerSettings(storage=url, study=results.name, index=index, device=device, threads=threads, deadline=deadline)
         for index, (device, threads) in enumerate(places)
     ]
     reason = "interrupted"

@@ -306,7 +306,7 @@ def _points(parameter: Parameter, points: int) -> list[Scalar]:
     return list(values)
 
 
-def widened(old: Space, new: Space) -> Sequence[str]:
+def widened(old: Space, new: Space) -> list[str]:
     """Return a line for each parameter in which ``new`` is neither ``old`` nor wider; none: a study may go on."""
     lines = []
     for name, parameter in old.parameters.items():

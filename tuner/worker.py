@@ -84,8 +84,10 @@ def make_study(storage: SQLStorage, study_id: int, spec: StudySpec, strategy: se
     )
 
 
-def open_trial(study: optuna.Study, claim: Claim, seed: int) -> optuna.Trial:
-    """Return the claimed trial; what the sampler draws for it depends on the study's seed and its number alone."""
+def open_trial(storage: SQLStorage, study: optuna.Study, claim: Claim, seed: int) -> optuna.Trial:
+    """Return the claimed trial, with nothing reported; what the sampler draws depends on seed and number alone."""
+    if claim.resumed:
+        storage.rewind(claim.trial_id, None)
     search.reseed(study.sampler, derive(seed, "sampler", claim.number) % 2**32)
     return optuna.Trial(study, claim.trial_id)
 
@@ -152,9 +154,11 @@ class TrainableWorker:
                 if reason is not None:
                     self._release()
                     return reason
-                self._fill()
+                claimed = self._fill()
                 if self.running:
                     self._advance()
+                elif claimed:
+                    continue
                 elif self.storage.open_trials(self.study_id) == 0:
                     return BUDGET_SPENT
                 else:
@@ -172,15 +176,17 @@ class TrainableWorker:
         trials = self.study.get_trials(deepcopy=False) if self.spec.budget.target or self.spec.budget.patience else []
         return stopping.reason_to_stop(self.spec.budget, trials, self.study.directions[0]) if trials else None
 
-    def _fill(self) -> None:
-        """Claim as many trials as there are free places and let them join their cohorts."""
+    def _fill(self) -> int:
+        """Claim as many trials as there are free places, let them join their cohorts; return how many were claimed."""
         free = self.places - len(self.running)
-        for claim in self.storage.claim(self.study_id, free) if free > 0 else []:
-            trial = open_trial(self.study, claim, self.spec.seed)
+        claims = self.storage.claim(self.study_id, free) if free > 0 else []
+        for claim in claims:
+            trial = open_trial(self.storage, self.study, claim, self.spec.seed)
             try:
                 self._join(claim, trial)
             except Exception as error:  # noqa: BLE001 - whatever the objective's code raises ends its trial only
                 self._tell_failure(claim, trial, error)
+        return len(claims)
 
     def _join(self, claim: Claim, trial: optuna.Trial) -> None:
         params = self.space.suggest(trial)
@@ -347,7 +353,7 @@ class FunctionWorker:
         return stopping.reason_to_stop(self.spec.budget, trials, self.study.directions[0]) if trials else None
 
     def _run_one(self, claim: Claim) -> None:
-        trial = open_trial(self.study, claim, self.spec.seed)
+        trial = open_trial(self.storage, self.study, claim, self.spec.seed)
         try:
             values = self.function(trial)
         except optuna.TrialPruned:

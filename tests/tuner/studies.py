@@ -1,0 +1,46 @@
+"""Small studies for tests: created from keywords, worked on in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tuner import study
+from tuner.loading import LoadedTrainable, load_objective
+from tuner.results import Results
+from tuner.spec import parse_spec
+from tuner.worker import FunctionWorker, Leaving, TrainableWorker
+
+QUICK: dict[str, Any] = {
+    "data": {"source": "iris", "target": "species"},
+    "training": {"epochs": 6},
+    "search": {"sampler": "random"},
+    "budget": {"trials": 6},
+}
+
+
+def create(folder: Path, **tables: Any) -> Results:
+    """Create a study of iris, or of what ``tables`` put in its place."""
+    values = {"name": "quick", **QUICK, **tables}
+    return study.create(parse_spec(values, where="test"), where="test", storage=f"sqlite:///{folder / 'tuner.db'}")
+
+
+def work(results: Results, *, places: int = 1, leaving: Leaving | None = None) -> str:
+    """Work on the study in this process; return why the worker left."""
+    worker = make_worker(results, places=places, leaving=leaving)
+    return worker.run()
+
+
+def make_worker(
+    results: Results, *, places: int = 1, leaving: Leaving | None = None
+) -> TrainableWorker | FunctionWorker:
+    """Return a worker of this process."""
+    spec = results.spec
+    assert spec is not None
+    leaving = leaving or Leaving(results.storage, results.study_id, None)
+    loaded = load_objective(spec, where="test")
+    if isinstance(loaded, LoadedTrainable):
+        return TrainableWorker(
+            results.storage, results.study_id, spec, loaded, device="cpu", leaving=leaving, places=places
+        )
+    return FunctionWorker(results.storage, results.study_id, spec, loaded, leaving=leaving)

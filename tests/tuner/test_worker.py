@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tests.tuner import studies
+from tuner import attributes, study
+from tuner.errors import ObjectiveError, StudyConflictError
+from tuner.results import Results
+from tuner.worker import Leaving
+
+
+def curves(results: Results) -> dict[int, list[dict[str, float]]]:
+    """Every trial's epochs, less the time they took."""
+    return {
+        row.number: [
+            {name: score for name, score in epoch.scores.items() if name != "seconds"}
+            for epoch in results.epochs(row.number)
+        ]
+        for row in results.trials()
+    }
+
+
+def test_a_study_spends_its_budget_and_notes_what_each_trial_is_worth(tmp_path: Path) -> None:
+    results = studies.create(tmp_path)
+    assert studies.work(results) == "budget spent"
+    rows = results.trials()
+    assert [row.number for row in rows] == list(range(6))
+    for row in rows:
+        assert row.state in {"finished", "pruned"}
+        epochs = results.epochs(row.number)
+        assert [epoch.epoch for epoch in epochs] == list(range(1, len(epochs) + 1))
+        assert {"training_loss", "validation_loss", "learning_rate", "accuracy"} <= epochs[0].scores.keys()
+        noted = row.attributes
+        assert noted[attributes.NETWORK_PARAMETERS] > 0
+        assert noted[attributes.VERDICT] in {"generalises", "overfits", "overfits slightly", "learned nothing"}
+        assert {"loss", "accuracy", "f1", "fpr", "roc_auc"} <= noted[attributes.VALIDATION].keys()
+        assert noted[attributes.VALIDATION].keys() - {"confusion_matrix"} == noted[attributes.TRAINING].keys()
+
+
+def test_a_finished_trial_is_told_the_value_of_its_best_epoch(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, search={"sampler": "random", "pruner": "none"})
+    studies.work(results)
+    for row in results.trials():
+        curve = [epoch.scores["accuracy"] for epoch in results.epochs(row.number)]
+        assert row.values["accuracy"] == max(curve)
+        assert curve[row.attributes[attributes.BEST_EPOCH] - 1] == max(curve)
+        assert row.attributes[attributes.VALIDATION]["accuracy"] == pytest.approx(max(curve))
+
+
+def test_a_trial_depends_on_the_seed_and_its_number_alone(tmp_path: Path) -> None:
+    results = []
+    for name, places in (("one", 1), ("four", 4)):
+        (tmp_path / name).mkdir()
+        made = studies.create(tmp_path / name, search={"sampler": "random", "pruner": "none"})
+        studies.work(made, places=places)
+        results.append(made)
+    one, four = results
+    assert [row.params for row in one.trials()] == [row.params for row in four.trials()]
+    for number, curve in curves(one).items():
+        assert curve == [pytest.approx(epoch, rel=1e-4, abs=1e-6) for epoch in curves(four)[number]]
+
+
+def test_a_worker_that_leaves_gives_its_trials_back_and_another_finishes_them(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, search={"sampler": "random", "pruner": "none"})
+    leaving = Leaving(results.storage, results.study_id, None)
+    worker = studies.make_worker(results, leaving=leaving)
+    advance = worker._advance  # type: ignore[union-attr]
+    rounds = iter(range(100))
+
+    def advance_and_ask() -> None:
+        advance()
+        if next(rounds) == 8:
+            leaving.ask("interrupted")
+
+    worker._advance = advance_and_ask  # type: ignore[method-assign, union-attr]
+    assert worker.run() == "interrupted"
+    assert results.status().counts["interrupted"] == 1
+    assert studies.work(results) == "budget spent"
+    assert [row.number for row in results.trials()] == list(range(6))
+    assert {row.state for row in results.trials()} == {"finished"}
+    for row in results.trials():
+        steps = [epoch.epoch for epoch in results.epochs(row.number)]
+        assert steps == list(range(1, len(steps) + 1))
+
+
+def test_a_configuration_that_diverges_is_told_as_such_and_the_study_goes_on(tmp_path: Path) -> None:
+    results = studies.create(
+        tmp_path,
+        data={"source": "diabetes", "target": "progression"},
+        space={"learning_rate": 90.0, "optimizer": "sgd", "momentum": 0.9, "schedule": "constant"},
+        budget={"trials": 3},
+    )
+    assert studies.work(results) == "budget spent"
+    assert results.status().counts["diverged"] == 3
+    failure = results.trial(0).attributes[attributes.FAILURE]
+    assert failure["class"] == attributes.DIVERGED
+    assert "epoch" in failure["reason"]
+
+
+def test_several_metrics_give_a_pareto_front(tmp_path: Path) -> None:
+    results = studies.create(
+        tmp_path, objective={"name": "table", "metric": ["accuracy", "log_loss"]}, budget={"trials": 8}
+    )
+    studies.work(results)
+    front = results.best()
+    assert front
+    for row in results.trials():
+        dominating = [
+            better
+            for better in front
+            if better.values["accuracy"] > row.values["accuracy"] and better.values["log_loss"] < row.values["log_loss"]  # type: ignore[operator]
+        ]
+        assert row not in front or not dominating
+
+
+def test_a_target_ends_the_study_before_its_budget(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, budget={"trials": 50, "target": 0.5})
+    assert studies.work(results) == "target 0.5 reached"
+    assert len(results.trials()) < 50
+
+
+def test_no_better_trial_for_long_ends_the_study(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, budget={"trials": 50, "patience": 3}, training={"epochs": 1})
+    assert studies.work(results) == "no better trial for 3 trials"
+    assert len(results.trials()) < 50
+
+
+def test_a_request_to_stop_reaches_the_worker(tmp_path: Path) -> None:
+    results = studies.create(tmp_path)
+    results.storage.request_stop(results.study_id)
+    assert studies.work(results) == "stopped"
+    assert not results.trials()
+
+
+def test_data_that_changed_is_noticed(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    rows = [f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60)]
+    data.write_text("a,b,label\n" + "\n".join(rows))
+    results = studies.create(tmp_path, data={"source": str(data), "target": "label"})
+    data.write_text("a,b,label\n" + "\n".join(rows[::-1]).replace(",3,", ",9,"))
+    with pytest.raises(StudyConflictError, match="not what it was when the study was created"):
+        studies.work(results)
+
+
+OBJECTIVES = """
+import optuna
+import torch
+from torch import nn
+from tuner.trainable import Trainable
+from tuner.training import CrossEntropy, Dataset, Part
+
+
+def quadratic(trial):
+    x = trial.suggest_float("x", -10, 10)
+    return (x - 2) ** 2
+
+
+def pruned(trial):
+    for step in range(3):
+        trial.report(trial.suggest_float("x", 0, 1), step)
+    raise optuna.TrialPruned
+
+
+def broken(trial):
+    return 1 / 0
+
+
+class Blobs(Trainable):
+    def load(self):
+        torch.manual_seed(self.seed)
+        targets = torch.arange(200) % 2
+        inputs = torch.randn(200, 2) + 3 * targets.unsqueeze(1)
+        part = lambda a, b: Part(inputs=(inputs[a:b],), targets=targets[a:b])
+        return Dataset(training=part(0, 120), validation=part(120, 200))
+
+    def network(self, params):
+        return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def loss(self, params):
+        return CrossEntropy()
+
+
+class Broken(Blobs):
+    def network(self, params):
+        return self.misspelt
+"""
+
+
+@pytest.fixture
+def objectives(tmp_path: Path) -> Path:
+    path = tmp_path / "own_objectives.py"
+    path.write_text(textwrap.dedent(OBJECTIVES))
+    return path
+
+
+def own(folder: Path, name: str, path: Path, **tables: Any) -> Results:
+    values: dict[str, Any] = {"data": {}, "training": {"epochs": 4}, "budget": {"trials": 5}}
+    return studies.create(folder, objective={"name": f"{path}:{name}"}, **{**values, **tables})
+
+
+def test_a_trainable_of_ones_own_is_tuned(tmp_path: Path, objectives: Path) -> None:
+    results = own(tmp_path, "Blobs", objectives)
+    assert studies.work(results) == "budget spent"
+    best = results.best()[0].values["accuracy"]
+    assert best is not None
+    assert best > 0.9
+
+
+def test_a_plain_function_is_tuned_as_optuna_would(tmp_path: Path, objectives: Path) -> None:
+    results = own(tmp_path, "quadratic", objectives, budget={"trials": 20})
+    assert studies.work(results) == "budget spent"
+    assert len(results.trials()) == 20
+    best = results.best()[0]
+    assert best.values["value"] == pytest.approx((best.params["x"] - 2) ** 2)
+
+
+def test_a_function_that_prunes_has_its_reports_kept(tmp_path: Path, objectives: Path) -> None:
+    results = own(tmp_path, "pruned", objectives)
+    studies.work(results)
+    assert results.status().counts["pruned"] == 5
+    assert [epoch.epoch for epoch in results.epochs(0)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("name", "error"), [("broken", "ZeroDivisionError"), ("Broken", "AttributeError")])
+def test_the_same_error_in_the_first_trials_stops_the_study_with_its_traceback(
+    tmp_path: Path, objectives: Path, name: str, error: str
+) -> None:
+    results = own(tmp_path, name, objectives)
+    with pytest.raises(ObjectiveError, match=error) as caught:
+        studies.work(results)
+    assert "own_objectives.py" in caught.value.traceback
+    assert "worker.py" not in caught.value.traceback
+    assert results.status().counts["failed"] == 3
+    assert results.trial(0).attributes[attributes.FAILURE]["class"] == attributes.OBJECTIVE_ERROR
+
+
+def test_optuna_reads_the_study_while_knowing_nothing_of_the_tuner(tmp_path: Path) -> None:
+    results = studies.create(tmp_path)
+    studies.work(results)
+    plain = optuna.load_study(study_name="quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}")
+    assert plain.best_value == results.best()[0].values["accuracy"]
+    assert plain.metric_names == ["accuracy"]
+    assert all(math.isfinite(value) for trial in plain.trials for value in trial.intermediate_values.values())
+
+
+def test_a_studys_attributes_survive_in_json(tmp_path: Path) -> None:
+    results = studies.create(tmp_path)
+    again = study.load("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}")
+    assert again.spec == results.spec
