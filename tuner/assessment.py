@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from tuner import attributes, metrics
 from tuner.verdict import verdict
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from tuner.metrics import Metric
@@ -80,18 +82,17 @@ def constant_loss(loss: Loss, dataset: Dataset, outputs: int) -> float:
 
     It is found by minimising the loss itself, so it serves any loss that is differentiable.
     """
-    part = dataset.training
-    answer = torch.zeros(1, 1, outputs, requires_grad=True, device=part.targets.device)
-    optimizer = torch.optim.LBFGS([answer], max_iter=100, line_search_fn="strong_wolfe")
+    from scipy.optimize import minimize  # torch.optim.LBFGS would import a compiler, for seconds
 
-    def closure() -> float:
-        optimizer.zero_grad()
-        value = _constant(loss, answer, part)
-        value.backward()  # type: ignore[no-untyped-call]
-        return float(value.detach())
+    def value_and_slope(answer: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        guess = torch.tensor(answer, dtype=torch.float32, device=dataset.training.targets.device, requires_grad=True)
+        value = _constant(loss, guess, dataset.training)
+        (slope,) = torch.autograd.grad(value, guess)
+        return float(value.detach()), slope.double().cpu().numpy()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    best = minimize(value_and_slope, np.zeros(outputs), jac=True, method="L-BFGS-B").x
     with torch.no_grad():
+        answer = torch.tensor(best, dtype=torch.float32, device=dataset.validation.targets.device)
         return float(_constant(loss, answer, dataset.validation))
 
 

@@ -214,42 +214,48 @@ class TrainableWorker:
                     self._fail(self.running[number], error)
                 del self.cohorts[key]
                 continue
-            with self.storage.batch():
-                for result in results:
-                    self._note(self.running[result.number], result)
+            ended = [result for result in results if self._note(self.running[result.number], result)]
+            if ended:
+                with self.storage.batch():
+                    for result in ended:
+                        self._tell(self.running.pop(result.number), result)
             if not cohort.members:
                 del self.cohorts[key]
 
-    def _note(self, running: Running, result: EpochResult) -> None:
-        trial_id = running.claim.trial_id
+    def _note(self, running: Running, result: EpochResult) -> bool:
+        """Write what an epoch came to; return whether the trial has ended by it."""
         optimised = [result.metrics[metric.name] for metric in self.metrics]
         running.scores[result.epoch] = optimised
-        self.storage.record_epoch(
-            trial_id,
-            result.epoch,
-            {
-                "training_loss": result.training_loss,
-                "validation_loss": result.validation_loss,
-                "learning_rate": result.learning_rate,
-                **result.metrics,
-                "seconds": result.seconds,
-            },
-        )
+        scores = {
+            "training_loss": result.training_loss,
+            "validation_loss": result.validation_loss,
+            "learning_rate": result.learning_rate,
+            **result.metrics,
+            "seconds": result.seconds,
+        }
+        self.storage.record_epoch(running.claim.trial_id, result.epoch, scores)
         if len(self.metrics) == 1:
             running.trial.report(optimised[0], result.epoch)
-        if result.diverged:
-            self._tell_diverged(running, result)
-        elif result.stopped or result.finished:
-            self._tell_finished(running, result)
-        elif len(self.metrics) == 1 and running.trial.should_prune():
+        if result.diverged or result.stopped or result.finished:
+            return True
+        if len(self.metrics) == 1 and running.trial.should_prune():
             running.cohort.leave(running.member)
-            self._tell_pruned(running, result)
+            return True
+        return False
 
-    def _tell_finished(self, running: Running, result: EpochResult) -> None:
-        best = result.best_epoch or result.epoch
-        self._note_outcome(running, result, stopped_early=result.stopped)
-        del self.running[running.claim.number]
-        self.study.tell(running.trial, self._values_at(running, best))
+    def _tell(self, running: Running, result: EpochResult) -> None:
+        """Tell how a trial ended. One that diverged is told as pruned, so that the sampler learns to avoid it."""
+        running.trial.set_user_attr(attributes.EPOCHS, result.epoch)
+        if result.diverged:
+            reason = f"loss or weights are not finite after epoch {result.epoch}"
+            running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.DIVERGED, "reason": reason})
+            self.study.tell(running.trial, state=TrialState.PRUNED)
+            return
+        self._note_worth(running, result)
+        if result.stopped or result.finished:
+            self.study.tell(running.trial, self._values_at(running, result.best_epoch or result.epoch))
+        else:
+            self.study.tell(running.trial, state=TrialState.PRUNED)
 
     def _values_at(self, running: Running, epoch: int) -> list[float]:
         if epoch in running.scores:
@@ -257,29 +263,13 @@ class TrainableWorker:
         recorded = dict(self.storage.epochs(running.claim.trial_id))
         return [recorded[epoch][metric.name] for metric in self.metrics]
 
-    def _tell_pruned(self, running: Running, result: EpochResult) -> None:
-        self._note_outcome(running, result, stopped_early=False)
-        del self.running[running.claim.number]
-        self.study.tell(running.trial, state=TrialState.PRUNED)
-
-    def _tell_diverged(self, running: Running, result: EpochResult) -> None:
-        """A configuration that diverges is told as pruned, so that the sampler learns to avoid it."""
-        reason = f"loss or weights are not finite after epoch {result.epoch}"
-        running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.DIVERGED, "reason": reason})
-        running.trial.set_user_attr(attributes.EPOCHS, result.epoch)
-        del self.running[running.claim.number]
-        self.study.tell(running.trial, state=TrialState.PRUNED)
-
-    def _note_outcome(self, running: Running, result: EpochResult, *, stopped_early: bool) -> None:
+    def _note_worth(self, running: Running, result: EpochResult) -> None:
         loss = running.member.loss
         if loss not in self._constant_loss:
             self._constant_loss[loss] = constant_loss(loss, self.dataset, self._outputs(running.member))
         noted = assess(running.member.module, self.trainable, self.dataset, loss, self._constant_loss[loss])
-        noted |= {
-            attributes.BEST_EPOCH: result.best_epoch or result.epoch,
-            attributes.EPOCHS: result.epoch,
-            attributes.STOPPED_EARLY: stopped_early,
-        }
+        noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
+        noted[attributes.STOPPED_EARLY] = result.stopped
         for key, value in noted.items():
             running.trial.set_user_attr(key, value)
 
