@@ -51,6 +51,7 @@ class _Work:
     output: Tensor  # [M, B, H], after normalization, activation, dropout
     active: Tensor  # [M, B, H], before dropout, if the activation's derivative is taken from its output
     slope: Tensor  # [M, B, H], the gradient with respect to the layer's output, then to its linear map
+    slope_t: Tensor  # [M, H, B]
     normal: Tensor | None = None  # [M, B, H], normalised
     scaled: Tensor | None = None  # [M, B, H], normalised, times gain plus shift
     mean: Tensor | None = None
@@ -139,9 +140,9 @@ class AnalyticMLP:
             layer, w = self.layers[index], work[index]
             below = work[index - 1].output if index else x
             if layer.dense is None:
-                torch.bmm(w.slope.mT, below, out=layer.weight_gradient)
+                torch.bmm(w.slope_t, below, out=layer.weight_gradient)
             else:
-                layer.weight_gradient.copy_(torch.bmm(w.slope.mT, below, out=layer.dense))
+                layer.weight_gradient.copy_(torch.bmm(w.slope_t, below, out=layer.dense))
             torch.sum(w.slope, 1, out=layer.bias_gradient)
             if index:
                 self._backward_hidden(
@@ -187,7 +188,8 @@ class AnalyticMLP:
         reuse = self.activation.from_output and not self.normalised
         active = linear if reuse else empty()
         needed = self._dropout is not None and self._dropout.needed
-        return _Work(linear=linear, active=active, output=empty() if needed else active, slope=empty())
+        slope = empty()
+        return _Work(linear=linear, active=active, output=empty() if needed else active, slope=slope, slope_t=slope.mT)
 
     def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
         x = inputs[0].flatten(1)

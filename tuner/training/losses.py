@@ -49,37 +49,35 @@ class CrossEntropy(Loss):
             raise ValueError(f"class_weights must be 0 or more, got {self.class_weights!r}")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = torch.log_softmax(outputs.flatten(1, -2), -1)
-        wanted, weights, _ = self._wanted(outputs, targets)
-        return -(wanted * scores).sum((1, 2)) / weights
+        scores = torch.log_softmax(outputs, -1)
+        wanted, total = self._wanted(outputs, targets)
+        return -(wanted * scores).flatten(1).sum(1) / total
 
     def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        scores = torch.log_softmax(outputs.flatten(1, -2), -1)
-        wanted, weights, total = self._wanted(outputs, targets)
-        loss = -(wanted * scores).sum((1, 2)) / weights
-        slope = scores.exp_()
-        if total is not None:
-            slope.mul_(total)
-        slope = slope.sub_(wanted)
-        if isinstance(weights, Tensor):
-            torch.div(slope, weights.view(-1, 1, 1), out=gradient.view(slope.shape))
-        else:
-            torch.mul(slope, 1.0 / weights, out=gradient.view(slope.shape))
-        return loss
+        scores = torch.log_softmax(outputs, -1)
+        wanted, total = self._wanted(outputs, targets)
+        members = len(outputs)
+        loss = torch.bmm(wanted.view(members, 1, -1), scores.view(members, -1, 1)).view(members)
+        slope = scores.exp_()  # softmax
+        if isinstance(total, int):
+            torch.sub(slope, wanted, out=gradient).mul_(1.0 / total)
+            return loss.mul_(-1.0 / total)
+        slope.mul_(wanted.sum(-1, keepdim=True)).sub_(wanted)
+        torch.div(slope, total.view(-1, *[1] * (outputs.ndim - 1)), out=gradient)
+        return loss.neg_().div_(total)
 
-    def _wanted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int, Tensor | None]:
-        """Return the target distribution ``[M, n, C]``, the members' weights, and its sum ``[M, n, 1]`` if not one."""
-        targets = targets.flatten(1)
+    def _wanted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
+        """Return the distributions ``[M, B, ..., C]`` that are wanted of the outputs, and the sums of their weights."""
         classes = outputs.shape[-1]
         if self.class_weights is not None and len(self.class_weights) != classes:
             raise ValueError(f"{len(self.class_weights)} class weights for {classes} outputs")
+        rows, weights = _target_rows(self, classes, outputs.dtype, outputs.device)
         if self.ignore_index is not None:
             targets = torch.where(targets == self.ignore_index, classes, targets)
-        rows, weights = _target_rows(self, classes, outputs.dtype, outputs.device)
         wanted = torch.embedding(rows, targets)
         if self.class_weights is None and self.ignore_index is None:
-            return wanted, targets.shape[1], None
-        return wanted, weights[targets].sum(1), wanted.sum(-1, keepdim=True)
+            return wanted, targets[0].numel()
+        return wanted, weights[targets].flatten(1).sum(1)
 
 
 @lru_cache(maxsize=64)
