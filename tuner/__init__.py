@@ -1,0 +1,103 @@
+"""Tunes the hyperparameters of PyTorch networks.
+
+    import tuner
+
+    results = tuner.start(data="churn.csv", target="churned", trials=50)
+    results.best()
+
+Names are imported when they are first used: looking at results brings neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuner.errors import (
+        DataError,
+        NoFinishedTrialError,
+        ObjectiveError,
+        SpecError,
+        StorageUnreachableError,
+        StudyConflictError,
+        StudyNotFoundError,
+        TunerError,
+        UsageError,
+    )
+    from tuner.hyperparameters import TRAINING, Hyperparameter
+    from tuner.results import Epoch, Results, Status, TrialRow
+    from tuner.space import Choices, Fixed, Range, Space
+    from tuner.spec import StudySpec
+    from tuner.study import create, delete, join, load, names, read_spec, resume, start, stop
+    from tuner.trainable import DataOptions, ObjectiveOptions, Trainable
+
+    __version__: str
+
+__all__ = [
+    "TRAINING",
+    "Choices",
+    "DataError",
+    "DataOptions",
+    "Epoch",
+    "Fixed",
+    "Hyperparameter",
+    "NoFinishedTrialError",
+    "ObjectiveError",
+    "ObjectiveOptions",
+    "Range",
+    "Results",
+    "Space",
+    "SpecError",
+    "Status",
+    "StorageUnreachableError",
+    "StudyConflictError",
+    "StudyNotFoundError",
+    "StudySpec",
+    "Trainable",
+    "TrialRow",
+    "TunerError",
+    "UsageError",
+    "__version__",
+    "create",
+    "delete",
+    "join",
+    "load",
+    "names",
+    "read_spec",
+    "resume",
+    "start",
+    "stop",
+]
+
+_HOMES = {
+    "study": ("create", "delete", "join", "load", "names", "read_spec", "resume", "start", "stop"),
+    "results": ("Epoch", "Results", "Status", "TrialRow"),
+    "space": ("Choices", "Fixed", "Range", "Space"),
+    "spec": ("StudySpec",),
+    "hyperparameters": ("TRAINING", "Hyperparameter"),
+    "trainable": ("DataOptions", "ObjectiveOptions", "Trainable"),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    for module, homed in _HOMES.items():
+        if name in homed:
+            return getattr(import_module(f"tuner.{module}"), name)
+    raise AttributeError(f"module 'tuner' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tuner")
+    except PackageNotFoundError:
+        return "unknown"

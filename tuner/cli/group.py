@@ -1,0 +1,130 @@
+"""The group of all commands: finds a command when it is asked for, and turns every error into one line and a code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tuner.cli.failures import GONE_READER, exit_code_of, say
+from tuner.cli.options import debugging, version_option
+from tuner.sections import nearest
+
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Run": {
+        "start": ("running", "Create a study and run it here."),
+        "resume": ("running", "Continue a study, or give it more trials."),
+        "worker": ("running", "Join a study that runs here or elsewhere."),
+        "stop": ("running", "Ask all workers of a study to leave."),
+    },
+    "Look": {
+        "studies": ("studies", "List the studies."),
+        "status": ("studies", "Tell how a study stands."),
+        "trials": ("trials", "List the trials of a study."),
+        "show": ("show", "Show one trial: its curve, scores and parameters."),
+        "best": ("trials", "Show the best trials."),
+    },
+    "Prepare and tidy": {
+        "init": ("files", "Write a study file to start from."),
+        "check": ("files", "Try a study file on one epoch."),
+        "delete": ("studies", "Remove a study and its trials."),
+    },
+}
+"""Section of the help → command → its module under ``tuner.cli`` and its short help."""
+
+
+class Commands(click.Group):
+    """Imports a command's module when the command is asked for, so that ``--help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for section in COMMANDS.values():
+            if cmd_name in section:
+                module = import_module(f"tuner.cli.{section[cmd_name][0]}")
+                found: click.Command = getattr(module, cmd_name)
+                return found
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            hint = nearest(name, self.list_commands(ctx)) or f"; there are: {', '.join(self.list_commands(ctx))}"
+            raise click.UsageError(f"no such command '{name}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, short) for name, (_, short) in section.items()])
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit; without ``standalone_mode`` errors are the caller's."""
+
+        def run() -> Any:
+            return click.Group.main(
+                self, args, prog_name, complete_var, False, windows_expand_args=windows_expand_args, **extra
+            )
+
+        if not standalone_mode:
+            return run()
+        try:
+            result = run()
+            sys.stdout.flush()
+        except click.ClickException as error:
+            sys.exit(say(error, debug=False))
+        except click.Abort:
+            sys.exit(exit_code_of(KeyboardInterrupt()))
+        except BrokenPipeError:
+            _forget_reader()
+            sys.exit(GONE_READER)
+        sys.exit(result if isinstance(result, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            _forget_reader()
+            ctx.exit(GONE_READER)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become words
+            with contextlib.suppress(BrokenPipeError):
+                sys.stdout.flush()
+            ctx.exit(say(error, debug=debugging(ctx)))
+
+
+def _forget_reader() -> None:
+    """Whoever read our output has left (``| head``): let the interpreter's last flush go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@version_option
+def cli() -> None:
+    """Tune the hyperparameters of PyTorch networks.
+
+    \b
+    tuner start breast_cancer
+    tuner start --data churn.csv --target churned --trials 200
+    tuner best churn
+
+    Studies live in sqlite:///tuner.db unless --storage, TUNER_STORAGE or OPTUNA_STORAGE says otherwise.
+    """

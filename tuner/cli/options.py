@@ -1,0 +1,159 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from tuner.output import FORMATS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_META = "tuner"
+
+
+def debugging(ctx: click.Context) -> bool:
+    """Whether ``--debug`` was given."""
+    return bool(ctx.find_root().meta.get(f"{_META}.debug"))
+
+
+def quiet(ctx: click.Context) -> bool:
+    """Whether ``--quiet`` was given."""
+    return bool(ctx.find_root().meta.get(f"{_META}.quiet"))
+
+
+def common(*, output: bool = True, storage: bool = True) -> Callable[[F], F]:
+    """Add the options that all commands have: ``--storage``, ``--output``, ``--quiet``, ``--verbose``, ``--debug``."""
+
+    def add(command: F) -> F:
+        command = _debug(_verbose(_quiet(command)))
+        if output:
+            command = _output(command)
+        return _storage(command) if storage else command
+
+    return add
+
+
+def version_option(command: F) -> F:
+    """Add ``--version``; the version is looked up when it is asked for."""
+
+    def show(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked:
+            import tuner
+
+            click.echo(f"tuner {tuner.__version__}")
+            ctx.exit()
+
+    option = click.option(
+        "--version", is_flag=True, expose_value=False, is_eager=True, callback=show, help="Show the version and exit."
+    )
+    return option(command)
+
+
+def _complete_study(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from tuner import study
+    from tuner.errors import TunerError
+
+    try:
+        known = study.names(storage=ctx.params.get("storage"))
+    except (TunerError, OSError):
+        return []
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+study_argument = click.argument("study", metavar="STUDY", shell_complete=_complete_study)
+
+settings_option = click.option(
+    "-S",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any key of the study file, e.g. -S space.learning_rate=1e-4..1e-1:log; repeatable.",
+)
+timeout_option = click.option(
+    "--timeout", metavar="TIME", help="Time of this run, e.g. 90s, 15m or 1h30m; `resume` continues what is left."
+)
+workers_option = click.option(
+    "--workers", type=int, metavar="N", help="Processes on this machine. Default: one a core, or one a GPU."
+)
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        ctx.find_root().meta[f"{_META}.debug"] = True
+
+
+def _set_quiet(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        ctx.find_root().meta[f"{_META}.quiet"] = True
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _set_verbosity(_: click.Context, __: click.Parameter, count: int) -> None:
+    _write_logs_to_stderr()
+    if count:
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.INFO if count == 1 else logging.DEBUG)
+
+
+_LOGGERS = ("tuner", "storage", "objectives")
+
+
+class _Stderr(logging.Handler):
+    """Writes to whatever stderr is now: a live view takes its place for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
+def _write_logs_to_stderr() -> None:
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
+            logger.addHandler(_Stderr())
+            logger.propagate = False
+
+
+_storage = click.option(
+    "--storage",
+    metavar="URL",
+    help="Where studies live: sqlite:///file.db, postgresql://…, mysql://…. "
+    "Default: TUNER_STORAGE, then OPTUNA_STORAGE, then sqlite:///tuner.db.",
+)
+_output = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    default="table",
+    help="How the result is printed; all but table are for programs, with stable keys and full precision.",
+)
+_quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_quiet,
+    help="No progress, hints or warnings: the result and errors only.",
+)
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_set_verbosity,
+    help="Say more on stderr; twice: everything.",
+)
+_debug = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_debug,
+    help="Show the traceback of an error.",
+)

@@ -1,0 +1,221 @@
+"""``tuner start``, ``resume``, ``worker`` and ``stop``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from tuner import study as api
+from tuner.cli.live import View, make_view
+from tuner.cli.options import common, quiet, settings_option, study_argument, timeout_option, workers_option
+from tuner.cli.printing import again, hint, print_data
+from tuner.cli.signals import interruptible
+from tuner.cli.studies import study_record
+from tuner.cli.summary import print_summary
+from tuner.errors import NoFinishedTrialError
+
+if TYPE_CHECKING:
+    from tuner.results import Results
+    from tuner.study import Observer
+
+_STUDY_FILES = {".toml", ".yaml", ".yml"}
+
+
+def _complete_source(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from tuner.study_file import built_in_names
+
+    names = [name for name in built_in_names() if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
+@click.command(short_help="Create a study and run it here.")
+@click.argument("source", required=False, metavar="[NAME|FILE|MODULE:ATTR]", shell_complete=_complete_source)
+@click.option("--data", metavar="FILE", help="A table: CSV, TSV, Parquet, JSON lines or NPZ. Needs no study file.")
+@click.option("--target", multiple=True, metavar="COLUMN", help="The column to predict; repeatable for regression.")
+@click.option("--name", help="The study's name. Default: that of the study file or of the data.")
+@click.option("--trials", type=int, metavar="N", help="The study's total of trials. Default: 100.")
+@timeout_option
+@click.option("--seed", type=int, metavar="N", help="What all of the study's randomness comes from. Default: 0.")
+@workers_option
+@settings_option
+@common()
+def start(
+    *,
+    source: str | None,
+    data: str | None,
+    target: tuple[str, ...],
+    name: str | None,
+    trials: int | None,
+    timeout: str | None,
+    seed: int | None,
+    workers: int | None,
+    settings: tuple[str, ...],
+    storage: str | None,
+    output: str,
+) -> None:
+    """Create a study and run it on this machine until its budget is spent.
+
+    What is tuned: a built-in study (iris, wine, breast_cancer, digits, diabetes, linnerud), a study file (`tuner init`
+    writes one), your own objective as module:attribute or file.py:attribute, or a table with --data and --target.
+
+    Ctrl-C leaves a study that `tuner resume` continues.
+
+    \b
+    tuner start breast_cancer
+    tuner start --data churn.csv --target churned --trials 200 --workers 4
+    tuner start churn.toml -S space.optimizer=adam,adamw -S training.epochs=100
+    tuner start my_script.py:objective
+    """
+
+    def run(observer: Observer) -> Results:
+        return api.start(
+            source,
+            data=data,
+            target=_one_or_many(target),
+            name=name,
+            settings=settings,
+            trials=trials,
+            timeout=timeout,
+            seed=seed,
+            workers=workers,
+            storage=storage,
+            observer=observer,
+        )
+
+    _run_and_tell(name or _name_for(source, data), run, storage=storage, output=output)
+
+
+@click.command(short_help="Continue a study, or give it more trials.")
+@study_argument
+@click.option("--add", type=int, metavar="N", help="Give the study N trials more.")
+@click.option("--trials", type=int, metavar="N", help="The study's new total of trials.")
+@click.option("--file", "source", metavar="FILE", help="The study file, changed in [budget] or with a wider [space].")
+@timeout_option
+@workers_option
+@settings_option
+@common()
+def resume(
+    *,
+    study: str,
+    add: int | None,
+    trials: int | None,
+    source: str | None,
+    timeout: str | None,
+    workers: int | None,
+    settings: tuple[str, ...],
+    storage: str | None,
+    output: str,
+) -> None:
+    """Continue STUDY (its name, or its study file): interrupted trials first, then what is left of its budget.
+
+    Only the budget may change, and the space may become wider; anything else is refused with exit code 5.
+
+    \b
+    tuner resume churn --add 100
+    tuner resume churn -S space.width=16..512
+    """
+    if Path(study).suffix in _STUDY_FILES and Path(study).exists():
+        source = source or study
+        study = api.read_spec(study, settings=settings)[0].name
+    if add is None and trials is None and source is None and not settings:
+        status = api.load(study, storage=storage).status()
+        if status.budget is not None and status.done >= status.budget:
+            hint(f"study '{study}' has spent its budget of {status.budget} trials; --add N gives it more")
+
+    def run(observer: Observer) -> Results:
+        return api.resume(
+            study,
+            add=add,
+            source=source,
+            settings=settings,
+            trials=trials,
+            timeout=timeout,
+            workers=workers,
+            storage=storage,
+            observer=observer,
+        )
+
+    _run_and_tell(study, run, storage=storage, output=output)
+
+
+@click.command(short_help="Join a study that runs here or elsewhere.")
+@study_argument
+@workers_option
+@common()
+def worker(study: str, workers: int | None, storage: str | None, output: str) -> None:
+    """Add this machine's workers to STUDY, which may be running elsewhere on the same storage.
+
+    \b
+    tuner worker churn --storage postgresql://tuner@db/tuner --workers 8
+    """
+
+    def run(observer: Observer) -> Results:
+        return api.join(study, workers=workers, storage=storage, observer=observer)
+
+    _run_and_tell(study, run, storage=storage, output=output)
+
+
+@click.command(short_help="Ask all workers of a study to leave.")
+@study_argument
+@common(output=False)
+def stop(study: str, storage: str | None) -> None:
+    """Ask every worker of STUDY, wherever it runs, to put its trials down and leave; `tuner resume` goes on.
+
+    \b
+    tuner stop churn
+    """
+    asked = api.stop(study, storage=storage)
+    if asked:
+        click.echo(f"study '{study}': {asked} worker{'s' if asked > 1 else ''} asked to leave")
+    else:
+        click.echo(f"study '{study}': no worker is at work")
+
+
+def _run_and_tell(name: str, run: Callable[[Observer], Results], *, storage: str | None, output: str) -> None:
+    """Run a study under a view of it, and print how it ended.
+
+    Raises:
+        NoFinishedTrialError: when no trial has finished.
+        KeyboardInterrupt: after telling how to go on.
+    """
+    view = make_view(name, quiet=quiet(click.get_current_context()))
+    try:
+        with interruptible(view.leave), view:
+            results = run(view)
+    except KeyboardInterrupt:
+        _tell_interrupted(view, storage)
+        raise
+    if output == "table":
+        print_summary(results, elapsed=view.tracker.elapsed, storage=storage)
+    else:
+        print_data(study_record(results), output)
+    if not results.status().best:
+        raise NoFinishedTrialError(f"study '{results.name}' has no finished trial; `tuner trials {results.name}`")
+
+
+def _tell_interrupted(view: View, storage: str | None) -> None:
+    results = view.tracker.results
+    if results is None:
+        hint("interrupted before the first trial")
+        return
+    status = results.status()
+    of = f" of {status.budget}" if status.budget is not None else ""
+    hint(
+        f"interrupted: study '{results.name}' has {status.done}{of} trials done; "
+        f"`{again('resume', results.name, storage=storage)}` continues it"
+    )
+
+
+def _one_or_many(target: tuple[str, ...]) -> str | list[str] | None:
+    return list(target) if len(target) > 1 else target[0] if target else None
+
+
+def _name_for(source: str | None, data: str | None) -> str:
+    """What to call the study until its spec is read."""
+    if source is None:
+        return Path(data).stem if data else "study"
+    return Path(source).stem if Path(source).suffix in _STUDY_FILES else source

@@ -1,0 +1,189 @@
+"""``tuner show``: one trial in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tuner import attributes
+from tuner import study as studies
+from tuner.cli.curves import plot
+from tuner.cli.options import common, study_argument
+from tuner.cli.printing import pairs, print_data
+from tuner.cli.tables import Column, print_table, terminal_width
+from tuner.output import ago, duration, number, printable, score
+
+if TYPE_CHECKING:
+    from tuner.results import Epoch, Results, TrialRow
+
+_PLOT_HEIGHT = 8
+_MOST_PLOT_WIDTH = 72
+_TOLD_ELSEWHERE = {
+    attributes.TRAINING,
+    attributes.VALIDATION,
+    attributes.FAILURE,
+    attributes.VERDICT,
+    attributes.GENERALISATION_GAP,
+    attributes.BEST_EPOCH,
+    attributes.EPOCHS,
+    attributes.STOPPED_EARLY,
+    attributes.NETWORK_PARAMETERS,
+}
+
+
+@click.command(short_help="Show one trial: its curve, scores and parameters.")
+@study_argument
+@click.argument("trial", type=int, metavar="TRIAL")
+@common()
+def show(study: str, trial: int, storage: str | None, output: str) -> None:
+    """Show trial number TRIAL of STUDY: its hyperparameters, scores, curve, and why it failed if it did.
+
+    With -o csv or jsonl the epochs are printed, one a line; with json or yaml the whole trial with its epochs.
+
+    \b
+    tuner show churn 37
+    tuner show churn 37 -o csv > curve.csv
+    """
+    results = studies.load(study, storage=storage)
+    row = results.trial(trial)
+    if output == "table":
+        print_trial(results, row)
+        return
+    epochs = [{"epoch": epoch.epoch, **epoch.scores} for epoch in results.epochs(trial)]
+    if output in {"csv", "jsonl"}:
+        print_data(epochs, output, keys=("epoch",))
+    else:
+        print_data({**row.to_json(), "epochs": epochs}, output)
+
+
+def print_trial(results: Results, row: TrialRow) -> None:
+    """Print one trial for a person."""
+    pairs(_facts(results, row))
+    _print_scores(results, row)
+    _print_confusion_matrix(results, row)
+    _print_curve(results, row)
+    failure = row.attributes.get(attributes.FAILURE)
+    if isinstance(failure, Mapping) and failure.get("traceback"):
+        click.echo()
+        for line in str(failure["traceback"]).rstrip().splitlines():
+            click.echo(printable(line))
+
+
+def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
+    import datetime as dt
+
+    noted = row.attributes
+    facts = [("trial", f"{row.number} of study {results.name}: {row.state}")]
+    for (name, value), direction in zip(row.values.items(), results.directions, strict=False):
+        facts.append((name, f"{score(value)}  ({direction}{', the last one reported' * (row.state == 'pruned')})"))
+    failure = noted.get(attributes.FAILURE)
+    if isinstance(failure, Mapping):
+        facts.append(("failure", f"{failure.get('class', 'unknown')}: {failure.get('reason', '')}"))
+    if attributes.VERDICT in noted:
+        gap = noted.get(attributes.GENERALISATION_GAP)
+        facts.append(("verdict", f"{noted[attributes.VERDICT]}  (validation loss − training loss: {number(gap)})"))
+    if attributes.EPOCHS in noted:
+        facts.append(("epochs", _epochs(noted)))
+    if isinstance(noted.get(attributes.NETWORK_PARAMETERS), int):
+        facts.append(("network", f"{noted[attributes.NETWORK_PARAMETERS]:,} weights"))
+    if row.started is not None:
+        when = ago(row.started, dt.datetime.now().astimezone())
+        facts.append(("started", f"{row.started.isoformat(sep=' ', timespec='seconds')}  ({when})"))
+        facts.append(("time", duration(row.seconds)))
+    if row.params:
+        width = max(map(len, row.params))
+        lines = [f"{name.ljust(width)}  {number(value)}" for name, value in row.params.items()]
+        facts.append(("params", "\n".join(lines)))
+    facts += [(key, _short(value)) for key, value in noted.items() if key not in _TOLD_ELSEWHERE]
+    return facts
+
+
+def _epochs(noted: Mapping[str, Any]) -> str:
+    trained, best = noted[attributes.EPOCHS], noted.get(attributes.BEST_EPOCH)
+    stopped = "; stopped early" if noted.get(attributes.STOPPED_EARLY) else ""
+    return f"{trained}, the best is {best}{stopped}" if best is not None else f"{trained}{stopped}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _print_scores(results: Results, row: TrialRow) -> None:
+    """Training and validation beside each other, what is optimised first."""
+    training, validation = (
+        {key: value for key, value in (row.attributes.get(part) or {}).items() if isinstance(value, int | float)}
+        for part in (attributes.TRAINING, attributes.VALIDATION)
+    )
+    names = list(dict.fromkeys([*results.metric_names, "loss", *validation, *training]))
+    names = [name for name in names if name in training or name in validation]
+    if not names:
+        return
+    click.echo()
+    print_table(
+        [
+            Column(title="score", cells=names, left=True),
+            Column(title="training", cells=[score(training.get(name)) for name in names]),
+            Column(title="validation", cells=[score(validation.get(name)) for name in names]),
+        ]
+    )
+
+
+def _print_confusion_matrix(results: Results, row: TrialRow) -> None:
+    matrix = (row.attributes.get(attributes.VALIDATION) or {}).get("confusion_matrix")
+    if not matrix:
+        return
+    labels = _labels(results, len(matrix))
+    click.echo()
+    print_table(
+        [
+            Column(title="true ↓  said →", cells=labels, left=True),
+            *(
+                Column(title=label, cells=[str(line[index]) for line in matrix], rank=1 + index)
+                for index, label in enumerate(labels)
+            ),
+        ]
+    )
+
+
+def _labels(results: Results, count: int) -> list[str]:
+    found = results.storage.get_study_user_attrs(results.study_id).get(attributes.DATA) or {}
+    target = found.get("target")
+    classes = target.get("classes") if isinstance(target, Mapping) else None
+    if isinstance(classes, Mapping):
+        classes = next(iter(classes.values()), None)
+    labels = [str(label) for label in classes or ()]
+    return labels if len(labels) == count else [str(index) for index in range(count)]
+
+
+def _print_curve(results: Results, row: TrialRow) -> None:
+    epochs = results.epochs(row.number)
+    if len(epochs) < 2:
+        return
+    click.echo()
+    width = min((terminal_width() or 80) - 12, _MOST_PLOT_WIDTH)
+    losses = [name for name in ("training_loss", "validation_loss") if any(name in e.scores for e in epochs)]
+    if losses:
+        title = "loss by epoch: training (dashed) and validation" if len(losses) == 2 else f"{losses[0]} by epoch"
+        _print_plot(title, epochs, losses, width)
+    metric = results.metric_names[0]
+    if any(metric in epoch.scores for epoch in epochs):
+        if losses:
+            click.echo()
+        _print_plot(f"{metric} by epoch", epochs, [metric], width)
+
+
+def _print_plot(title: str, epochs: Sequence[Epoch], names: Sequence[str], width: int) -> None:
+    series = [[epoch.scores.get(name, float("nan")) for epoch in epochs] for name in names]
+    lines = plot(series, width=width, height=_PLOT_HEIGHT, dashed=len(names) > 1)
+    if not lines:
+        return
+    finite = [value for values in series for value in values if value - value == 0]
+    ends = {0: score(max(finite)), len(lines) - 1: score(min(finite))}
+    click.echo(click.style(title, bold=True))
+    for index, line in enumerate(lines):
+        click.echo(f"{ends.get(index, ''):>9} ┤{line}".rstrip("⠀"))
+    first, last = str(epochs[0].epoch), str(epochs[-1].epoch)
+    click.echo(f"{'':>9} └{first}{last.rjust(width - len(first))}")

@@ -1,0 +1,73 @@
+"""What a person reads when a run has ended: what was found, whether it overfits, and what to type next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuner.cli.printing import again, hint, say_hidden, wrapped
+from tuner.cli.rows import outcome_columns
+from tuner.cli.tables import print_table, terminal_width
+from tuner.output import clock, params_line, printable
+
+if TYPE_CHECKING:
+    from tuner.results import Results, Status, TrialRow
+
+_TOP = 5
+
+
+def print_summary(results: Results, *, elapsed: float, storage: str | None) -> None:
+    """Print the end of a run."""
+    status = results.status()
+    click.echo(_headline(results, status, elapsed))
+    if status.best:
+        rows = list(results.best(_TOP))[:_TOP]
+        click.echo()
+        say_hidden(print_table(outcome_columns(rows, results.metric_names)))
+        click.echo()
+        line = f"trial {rows[0].number}: {params_line(rows[0].params)}"
+        for part in printable_lines(wrapped(line, terminal_width())):
+            click.echo(part)
+    _hint_next(results, status, storage)
+
+
+def printable_lines(text: str) -> list[str]:
+    """Return the lines of ``text`` without control characters."""
+    return [printable(line) for line in text.split("\n")]
+
+
+def _headline(results: Results, status: Status, elapsed: float) -> str:
+    ended = ", ".join(
+        f"{status.counts[state]} {state}"
+        for state in ("finished", "pruned", "diverged", "failed", "interrupted", "running")
+        if status.counts[state]
+    )
+    of = f" of {status.budget}" if status.budget is not None else ""
+    why = f"; {status.stopped}" if status.stopped else ""
+    name = click.style(printable(results.name), bold=True)
+    return f"{name}: {status.done}{of} trials done in {clock(elapsed)}{why}" + (f"\n{ended}" if ended else "")
+
+
+def _hint_next(results: Results, status: Status, storage: str | None) -> None:
+    name = results.name
+    more = max(10, round((status.budget or status.done) / 2))
+    left = status.budget is None or status.done < status.budget
+    steps: list[tuple[str, str]] = []
+    if status.best:
+        best: TrialRow = status.best[0]
+        steps = [
+            (again("best", name, storage=storage), "the best trial in full"),
+            (again("trials", name, "--sort", "value", "--limit", "10", storage=storage), "the ten best"),
+            (again("show", name, str(best.number), storage=storage), "its curve and scores"),
+        ][: 2 if len(status.best) == 1 else 3]
+    if status.counts["failed"]:
+        steps.append((again("trials", name, "--state", "failed", storage=storage), "what failed"))
+    if left:
+        steps.append((again("resume", name, storage=storage), "go on"))
+    else:
+        steps.append((again("resume", name, "--add", str(more), storage=storage), f"{more} trials more"))
+    width = max(len(command) for command, _ in steps)
+    hint("\nNext:")
+    for command, meaning in steps:
+        hint(f"  {command.ljust(width)}  {meaning}")

@@ -1,0 +1,77 @@
+"""``tuner trials`` and ``tuner best``."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from tuner import study as studies
+from tuner.cli.options import common, study_argument
+from tuner.cli.printing import hint, print_data, say_hidden
+from tuner.cli.rows import TRIAL_KEYS, outcome_columns, trial_columns
+from tuner.cli.tables import print_table
+from tuner.results import STATES
+
+
+@click.command(short_help="List the trials of a study.")
+@study_argument
+@click.option(
+    "--sort",
+    default="number",
+    metavar="KEY",
+    help="value (best first), number, seconds, state, a metric or a hyperparameter. Default: number.",
+)
+@click.option("--descending", "--reverse", is_flag=True, help="Turn the order round.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print the first N only.")
+@click.option("--state", type=click.Choice(STATES), help="Only trials in this state.")
+@common()
+def trials(
+    *, study: str, sort: str, descending: bool, limit: int | None, state: str | None, storage: str | None, output: str
+) -> None:
+    """List the trials of STUDY.
+
+    \b
+    tuner trials churn --sort value --limit 10 -o csv
+    """
+    results = studies.load(study, storage=storage)
+    found = results.trials(sort=sort, descending=descending, state=state)
+    rows = list(islice(found, limit))
+    if output != "table":
+        print_data([row.to_json() for row in rows], output, keys=TRIAL_KEYS)
+        return
+    if not rows:
+        hint(f"study '{study}' has no {state + ' ' if state else ''}trials yet")
+        return
+    say_hidden(print_table(trial_columns(rows, results.metric_names)))
+    if len(rows) < len(found):
+        hint(f"({len(found) - len(rows)} more trials)")
+
+
+@click.command(short_help="Show the best trials.")
+@study_argument
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="The best N. Default: 1. A study of several metrics shows its Pareto front.",
+)
+@common()
+def best(study: str, limit: int, storage: str | None, output: str) -> None:
+    """Show the best finished trials of STUDY, or the Pareto front of several metrics.
+
+    \b
+    tuner best churn --limit 5
+    tuner best churn -o json | jq .[0].params
+    """
+    results = studies.load(study, storage=storage)
+    rows = results.best(limit)
+    if output != "table":
+        print_data([row.to_json() for row in rows], output)
+    elif len(rows) == 1:
+        from tuner.cli.show import print_trial
+
+        print_trial(results, rows[0])
+    else:
+        say_hidden(print_table(outcome_columns(rows, results.metric_names)))
