@@ -109,7 +109,7 @@ def _plan_text(series: pl.Series, present: pl.Series, wishes: Wishes) -> ColumnP
     if different > _ID_ROWS and (different == len(present) or (_named_id(name) and different > len(present) / 2)):
         return _unused(name, "identifier: every text differs")
     rare = wishes.rare(len(series))
-    commonest = int(present.value_counts(sort=True)["count"][0])
+    commonest = int(present.alias("level").value_counts(sort=True)["count"][0])
     if different > _ID_ROWS and commonest < rare:
         return _unused(name, f"text: {different} different values, none in {rare} rows or more")
     return ColumnPlan(name=name, kind="category")
@@ -186,5 +186,5 @@ def _short(value: object) -> str:
 
 def level_counts(series: pl.Series) -> dict[str, int]:
     """Return how many rows each level of a category has, by name."""
-    counts = as_labels(series).drop_nulls().value_counts()
+    counts = as_labels(series).alias("level").drop_nulls().value_counts()
     return dict(sorted(zip(counts[:, 0].to_list(), counts[:, 1].to_list(), strict=True)))

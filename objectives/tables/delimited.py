@@ -15,6 +15,7 @@ from tuner.errors import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SNIFFED_LINES = 50
+_SNIFFED_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +69,14 @@ def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
 
 def _fields(text: str, delimiter: str, lines: int) -> list[int]:
     """The number of fields of each of the first lines that are not blank."""
-    rows = csv.reader(itertools.islice(io.StringIO(text), lines * 2), delimiter=delimiter)
+    head = text[:_SNIFFED_CHARACTERS]
+    cut = len(text) > len(head) and head.count("\n") < lines * 2  # then the last line is not whole
+    rows = csv.reader(itertools.islice(io.StringIO(head), lines * 2), delimiter=delimiter)
     try:
-        return [len(row) for row in rows if row][:lines]
+        counts = [len(row) for row in rows if row]
     except csv.Error:
         return []
+    return counts[: len(counts) - cut or 1][:lines]
 
 
 def _sniff(text: str, *, prefer: str) -> str:

@@ -20,6 +20,7 @@ from objectives.tables.preprocessing import Preprocessing
 from objectives.tables.reading import normalise, read_table
 from objectives.tables.splitting import Split, split_by_column, split_randomly
 from objectives.tables.target import Target, infer_target
+from objectives.tables.values import NumberStyle, as_numbers
 from tuner.errors import DataError
 from tuner.sections import nearest
 
@@ -72,6 +73,7 @@ def prepare_table(data: TableData, *, task: str, seed: int) -> PreparedTable:
     }
     _check_columns(source, data)
     target = infer_target(source.frame, source.targets, task=task, positive=data.positive, where=source.where)
+    _note_whole_numbers(source.frame, target, task, notes)
     split = _split(source, target, data, set(others), seed=seed, notes=notes)
     frames = {
         "training": (source.where, source.frame[split.training]),
@@ -227,6 +229,16 @@ def _check_training(target: Target, training: pl.DataFrame, where: str) -> None:
             raise DataError(f"{where}: no training row is of class '{absent[0]}'; split otherwise, or give more data")
     elif not np.ptp(encoded, axis=0).all():
         raise DataError(f"{where}: a target has one value only in the training part; give more data")
+
+
+def _note_whole_numbers(frame: pl.DataFrame, target: Target, task: str, notes: list[str]) -> None:
+    name, classes = target.columns[0], len(target.classes)
+    guessed = task == "auto" and classes > 2 and as_numbers(frame[name], NumberStyle()).null_count() == 0
+    if guessed and not frame[name].dtype.is_temporal():
+        notes.append(
+            f"target '{name}' holds {classes} different whole numbers, taken for classes; "
+            "if it is a quantity, write task = 'regression'"
+        )
 
 
 def _note_repeats(source: _Source, used: list[str], notes: list[str]) -> None:

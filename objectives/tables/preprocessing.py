@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from objectives.tables.columns import ColumnPlan
 from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers
@@ -213,7 +213,12 @@ def fit(
     encoders = [encoder for encoder in encoders if encoder.features]
     if not encoders:
         reasons = "; ".join(f"'{plan.name}': {plan.note}" for plan in plans[:4] if plan.note)
-        raise DataError(f"{where}: no column is left to learn from ({reasons or 'there is only the target'})")
+        raise DataError(
+            f"{where}: no column is left to learn from ({reasons}); to use one all the same, list it in numbers or "
+            "categories"
+            if reasons
+            else f"{where}: no column is left to learn from; there is only the target"
+        )
     return Preprocessing(encoders=tuple(encoders))
 
 
@@ -249,21 +254,14 @@ def _fit_category(series: pl.Series, plan: ColumnPlan, least_rows: int, max_cate
     labels = as_labels(series)
     if boolean:
         labels = labels.str.to_lowercase()
-    present = labels.drop_nulls().to_numpy().astype(object).reshape(-1, 1)
-    if not len(present):
-        return CategoryEncoder(name=plan.name, levels=())
-    encoder = OneHotEncoder(
-        min_frequency=None if boolean else least_rows,
-        max_categories=max_categories,
-        handle_unknown="infrequent_if_exist",
-    ).fit(present)
-    rare = encoder.infrequent_categories_[0]
-    rare = set() if rare is None else set(rare)
-    levels = tuple(str(level) for level in encoder.categories_[0] if level not in rare)
+    counts = labels.alias("level").drop_nulls().value_counts()
+    frequent = counts if boolean else counts.filter(pl.col("count") >= least_rows)
+    most = max_categories - (frequent.height < counts.height or counts.height > max_categories)
+    levels = tuple(sorted(frequent.sort("count", "level", descending=[True, False])["level"].head(most).to_list()))
     return CategoryEncoder(
         name=plan.name,
         levels=levels,
-        other=bool(rare and levels),
+        other=bool(levels) and len(levels) < counts.height,
         marks_missing=bool(labels.null_count()),
         ignores_case=boolean,
     )

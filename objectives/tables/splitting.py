@@ -59,6 +59,8 @@ def split_randomly(
         if len(scarce):
             mask = np.isin(classes, scarce)
             training_only, pool = everything[mask], everything[~mask]
+            if not len(pool):
+                raise DataError(f"{where}: every class has fewer than {parts} rows; is the target the right column?")
             notes.append(
                 f"{len(scarce)} of the classes {'has' if len(scarce) == 1 else 'have'} fewer than {parts} rows, "
                 "all of which are in the training part: no score sees them"

@@ -62,18 +62,20 @@ def number_style(texts: pl.Series) -> NumberStyle | None:
     else:
         decimal = "." if commas.is_empty() or commas.str.contains(_THOUSANDS).all() else ","
     style = NumberStyle(decimal=decimal, unit=units[0], written=True)
-    return style if _is_mostly(as_numbers(texts, style).drop_nulls(), present) else None
+    return style if _is_mostly(as_numbers(present, style), present) else None
 
 
 def _is_mostly(parsed: pl.Series, present: pl.Series) -> bool:
     """Whether nearly all could be read, or all but one text that is repeated ('unknown', '-')."""
-    failed = len(present) - (len(parsed) - parsed.null_count())
+    failed = parsed.null_count()
+    if not failed:
+        return True
+    odd = present.filter(parsed.is_null())
+    if odd.str.contains(r"\d").sum() > len(present) * 0.01:  # 207, 207a, 208: codes, not numbers
+        return False
     if failed <= len(present) * 0.05:
         return True
-    if len(parsed) != len(present) or failed > len(present) / 2:
-        return False
-    odd = present.filter(parsed.is_null())
-    return odd.n_unique() == 1 and parsed.n_unique() > 10
+    return failed <= len(present) / 2 and odd.n_unique() == 1 and parsed.n_unique() > 10
 
 
 def as_numbers(series: pl.Series, style: NumberStyle) -> pl.Series:
@@ -148,6 +150,8 @@ def is_boolean(series: pl.Series) -> bool:
     if series.dtype == pl.Boolean:
         return True
     if series.dtype != pl.String:
+        return False
+    if series.head(1000).n_unique() > 10:
         return False
     words = {str(word).lower() for word in series.drop_nulls().unique().to_list()}
     return len(words) == 2 and len(words & YES) == 1 and len(words & NO) == 1

@@ -228,6 +228,11 @@ BAD = [
     ),
     Bad(what="two rows", content="age,churned\n1,yes\n2,no\n", says="has 2 rows, too few to train on and score"),
     Bad(
+        what="two rows of each class",
+        content=with_target([f"class {i // 2}" for i in range(60)]),
+        says="every class has fewer than 3 rows; is the target the right column",
+    ),
+    Bad(
         what="fewer rows than classes in a part",
         content=with_target(["a", "b", "c", "d"] * 15),
         data={"validation": 0.05},

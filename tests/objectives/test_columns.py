@@ -41,6 +41,7 @@ def shuffled(values: list[Any]) -> list[Any]:
         (["unknown" if i % 3 else str(i / 2) for i in range(2, ROWS)] + [str(i / 3) for i in range(40)], "number"),
         (EVEN, "category"),
         ([f"0{i % 9}123" for i in range(ROWS)], "category"),
+        ([f"{200 + i % 7}{'a' if i % 30 == 0 else ''}" for i in range(ROWS)], "category"),
         ([f"{i % 5} {'kg' if i % 2 else 'lb'}" for i in range(ROWS)], "category"),
         ([True, False] * 30, "boolean"),
         (["Yes", "no", None] * 20, "boolean"),

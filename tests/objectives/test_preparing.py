@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.preprocessing import OneHotEncoder
 
 from objectives.tables.options import TableData
 from objectives.tables.preparing import PreparedTable, prepare_table
@@ -193,6 +194,19 @@ def test_the_task_follows_from_the_target(target: list[Any], task: str, outputs:
     assert table.target.outputs == outputs
 
 
+def test_whole_numbers_taken_for_classes_are_noted(tmp_path: Path) -> None:
+    frame = churn(90).with_columns(pl.Series("churned", [1, 2, 3] * 30))
+    assert any("3 different whole numbers, taken for classes" in note for note in prepare(frame, tmp_path).notes)
+    assert not prepare(frame, tmp_path, task="classification").notes
+    assert not prepare(churn(90), tmp_path).notes
+
+
+def test_a_column_may_be_called_count(tmp_path: Path) -> None:
+    frame = churn(90).with_columns(pl.Series("count", ["few", "some", "many"] * 30))
+    assert prepare(frame, tmp_path, target="count").target.outputs == 3
+    assert "count = few" in prepare(frame, tmp_path, target="churned").preprocessing.features
+
+
 def test_the_task_can_be_said_otherwise(tmp_path: Path) -> None:
     frame = churn(90).with_columns(pl.Series("churned", [1, 2, 3] * 30))
     assert prepare(frame, tmp_path, task="regression").target.task == "regression"
@@ -241,6 +255,18 @@ def test_rare_and_unseen_levels_share_other_and_missing_is_a_level(tmp_path: Pat
     assert fitted.features == ["x = a", "x = b", "x = c", "x = (other)", "x is missing"]
     inputs = fitted.transform(pl.DataFrame({"x": ["b", "rare 3", "never seen", None]}), where="new")
     assert inputs.tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(("least_rows", "most"), [(1, 50), (5, 50), (20, 50), (1, 4), (5, 6), (1, 12), (1, 14)])
+def test_rare_levels_are_those_of_scikit_learns_encoder(least_rows: int, most: int, tmp_path: Path) -> None:
+    sizes = np.random.default_rng(1).permutation(np.arange(3, 55, 4))
+    levels = [f"level {i:02}" for i, size in enumerate(sizes) for _ in range(size)]
+    frame = pl.DataFrame({"part": "train", "x": levels, "y": np.arange(len(levels)) % 2})
+    parted = pl.concat([frame, frame.with_columns(pl.lit("val").alias("part"))])
+    table = prepare(parted, tmp_path, split_column="part", least_rows=least_rows, max_categories=most)
+    encoder = OneHotEncoder(min_frequency=least_rows, max_categories=most, sparse_output=False)
+    expected = encoder.fit_transform(np.array(levels, dtype=object).reshape(-1, 1))
+    np.testing.assert_array_equal(table.parts["training"].inputs, expected)
 
 
 def test_the_most_levels_of_a_category_can_be_set(tmp_path: Path) -> None:
