@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Collection, Container
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ class StudyCache:
         self.tail = (-1, -1)  # (id, number) of the last trial heard of: where new numbers start
         self.distributions: dict[str, tuple[BaseDistribution, str]] = {}  # by parameter, with their JSON
         self.changes: int | None = None  # Database.changes() when it was last brought up to date
+        self.looked = -math.inf  # time.monotonic() of the last look
+        self.looked_at_open = -math.inf
+        self.others: list[FrozenTrial] = []  # open trials of other workers, as of then
         self.loaded = False
         self._by_state: dict[TrialState, list[FrozenTrial]] = {
             TrialState.COMPLETE: [],

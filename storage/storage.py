@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -243,12 +244,13 @@ class SQLStorage(Coordination, BaseStorage):
         changes = self.database.changes()
         unchanged = changes is not None and changes == cache.changes
         if unchanged and not (watched and details):
+            cache.looked = time.monotonic()
             return []
         if not cache.loaded:
             self.database.read(lambda c: studies.require(c, study_id))
         mine = {i for i, held in self._held.items() if held.study_id == study_id} | cache.finished.keys()
         news = self.database.read(lambda c: look(c, study_id, cache.last[0], watched, mine=mine, details=details))
-        cache.loaded, cache.changes = True, changes
+        cache.loaded, cache.changes, cache.looked = True, changes, time.monotonic()
         opened = []
         for trial_id, number in news.rows:
             cache.last = max(cache.last, (trial_id, number))
@@ -263,12 +265,29 @@ class SQLStorage(Coordination, BaseStorage):
         cache.open -= news.gone
         return opened
 
-    def finished_since(self, study_id: int, cursor: int) -> tuple[list[FrozenTrial], int]:
-        """Return the trials that came to be finished since the cursor (0 at first), and the next cursor."""
+    def finished_since(
+        self, study_id: int, cursor: int, *, max_age: float = 0.0
+    ) -> tuple[list[FrozenTrial], int]:
+        """Return the trials that came to be finished since the cursor (0 at first), and the next cursor.
+
+        What other workers did within the last ``max_age`` seconds may be missing; it comes later.
+        """
         with self._memory:
-            self._catch_up(study_id)
+            if time.monotonic() - self._cache(study_id).looked > max_age:
+                self._catch_up(study_id)
             noticed = self._cache(study_id).noticed
             return noticed[cursor:], len(noticed)
+
+    def open_now(self, study_id: int, *, max_age: float = 0.0) -> list[FrozenTrial]:
+        """Return the running and waiting trials; of other workers', as they were within ``max_age`` seconds."""
+        with self._memory:
+            cache = self._cache(study_id)
+            if time.monotonic() - cache.looked_at_open > max_age:
+                cache.others = self._catch_up(study_id, _OPEN)
+                cache.looked_at_open = time.monotonic()
+            held = [held.snapshot() for held in self._held.values() if held.study_id == study_id]
+            others = [t for t in cache.others if t._trial_id not in self._held and t._trial_id not in cache.finished]
+            return held + others
 
     def get_n_trials(self, study_id: int, state: tuple[TrialState, ...] | TrialState | None = None) -> int:
         wanted = {state} if isinstance(state, TrialState) else set(TrialState if state is None else state)
