@@ -75,10 +75,14 @@ class Budget(Section):
 
     trials: int | None = Field(100, ge=1, le=10_000_000, description="the study's total, under any number of workers")
     timeout: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
-        None, description="time of one run, e.g. '1h30m'; what is unfinished then is continued by the next"
+        None,
+        description="time of one run, e.g. '1h30m'; what is unfinished then is continued by the next",
+        examples=["1h30m"],
     )
-    target: float | None = Field(None, description="stop once the best value is at least this good")
-    patience: int | None = Field(None, ge=1, description="stop after so many finished trials without a better one")
+    target: float | None = Field(None, description="stop once the best value is at least this good", examples=[0.99])
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many finished trials without a better one", examples=[50]
+    )
 
 
 class StudySpec(Section):

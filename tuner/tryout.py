@@ -1,0 +1,141 @@
+"""Trying a study out: its data read, one default configuration trained for one epoch, nothing stored."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import ObjectiveError, TunerError
+from tuner.loading import Function, LoadedTrainable, load_objective
+from tuner.space import Choices, Range, Space
+
+if TYPE_CHECKING:
+    from tuner.space import Scalar
+    from tuner.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tryout:
+    """What trying a study showed."""
+
+    data: Mapping[str, Any]
+    """What the objective inferred: :meth:`tuner.Trainable.describe`."""
+    space: Space | None
+    """``None`` for a plain function, which declares none."""
+    params: Mapping[str, Any]
+    """The configuration that was tried."""
+    scores: Mapping[str, float]
+    """Losses and metrics after one epoch, or what the function returned."""
+    weights: int | None
+    """Parameters of the network."""
+    seconds: float
+    """What the epoch, or the call of the function, took."""
+
+
+def try_out(spec: StudySpec, *, where: str) -> Tryout:
+    """Load the objective and the data of ``spec``, train one configuration for one epoch, and return what came of it.
+
+    A plain function runs once.
+
+    Raises:
+        TunerError: for what a study could not be started with.
+        ObjectiveError: for what the objective's own code raises.
+    """
+    loaded = load_objective(spec, where=where)
+    if isinstance(loaded, LoadedTrainable):
+        return _try_trainable(spec, loaded, where)
+    return _try_function(spec, loaded, where)
+
+
+def middle(space: Space) -> dict[str, Scalar]:
+    """Return the middle of each range and the first of each list of choices, of everything that is searched."""
+    values: dict[str, Scalar] = {}
+    for name, parameter in space.searched.items():
+        if isinstance(parameter, Choices):
+            values[name] = parameter.choices[0]
+        elif isinstance(parameter, Range):
+            low, high = parameter.low, parameter.high
+            value = math.sqrt(low * high) if parameter.log else (low + high) / 2
+            if parameter.step is not None:
+                value = low + round((value - low) / parameter.step) * parameter.step
+            values[name] = round(value) if parameter.integer else min(high, value)
+    return values
+
+
+def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryout:
+    from optuna.trial import FixedTrial
+
+    from tuner import search
+    from tuner.assessment import decoded_metrics
+    from tuner.running import Machine, plan_workers
+    from tuner.training import Cohort, Member
+    from tuner.worker import recipe
+
+    device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
+    trainable = loaded.trainable
+    dataset = trainable.load()
+    metrics = decoded_metrics(trainable)
+    search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
+    params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
+    try:
+        member = Member.build(
+            number=0,
+            recipe=recipe(params, spec.training, seed=spec.seed),
+            network=lambda: trainable.network(params),
+            loss=trainable.loss(params),
+        )
+        cohort = Cohort(dataset, metrics, device=device)
+        cohort.join(member)
+        (result,) = cohort.epoch()
+    except TunerError:
+        raise
+    except Exception as error:
+        raise _objectives_own(error) from error
+    return Tryout(
+        data=trainable.describe(),
+        space=loaded.space,
+        params=params,
+        scores={
+            "training_loss": result.training_loss,
+            "validation_loss": result.validation_loss,
+            **result.metrics,
+        },
+        weights=sum(p.numel() for p in member.module.parameters() if p.requires_grad),
+        seconds=result.seconds,
+    )
+
+
+def _try_function(spec: StudySpec, function: Function, where: str) -> Tryout:
+    import optuna
+
+    from tuner.preparation import prepare
+
+    prepared = prepare(spec, where=where)
+    study = optuna.create_study(directions=prepared.directions, storage=optuna.storages.InMemoryStorage())
+    trial = study.ask()
+    began = time.perf_counter()
+    try:
+        returned = function(trial)
+    except optuna.TrialPruned:
+        returned = []
+    except Exception as error:
+        raise _objectives_own(error) from error
+    values = list(returned) if isinstance(returned, list | tuple) else [returned]
+    return Tryout(
+        data={},
+        space=None,
+        params=trial.params,
+        scores=dict(zip(prepared.metric_names, values, strict=False)),
+        weights=None,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _objectives_own(error: Exception) -> ObjectiveError:
+    from tuner import failures
+
+    failure = failures.describe(error)
+    return ObjectiveError(f"the objective failed: {failure['reason']}", traceback=failure["traceback"])
