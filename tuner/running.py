@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,7 +85,8 @@ def run(results: Results, *, workers: int | None, observer: Observer | None, joi
         for index, (device, threads) in enumerate(places)
     ]
     reason = "interrupted"
-    launcher = Launcher(settings, on_loss=_say_lost)
+    free_the_dead(results)
+    launcher = Launcher(settings, on_loss=lambda worker, code: _replace(results, worker, code))
     try:
         with launcher:
             _watch(launcher, results, observer)
@@ -106,9 +108,28 @@ def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> N
         time.sleep(OBSERVE_SECONDS)
 
 
-def _say_lost(settings: WorkerSettings, code: int) -> None:
+def _replace(results: Results, settings: WorkerSettings, code: int) -> None:
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     log.warning("worker %d %s; another takes its place and continues its trials", settings.index, how)
+    free_the_dead(results)
+
+
+def free_the_dead(results: Results) -> None:
+    """Release what workers of this machine held whose process is gone, instead of waiting for their leases to end."""
+    host = socket.gethostname()
+    for worker in results.storage.list_workers(results.study_id):
+        if worker.host == host and not _lives(worker.pid):
+            results.storage.unregister_worker(worker.worker_id)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _reason(departures: list[Departure]) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,13 @@ def test_a_request_to_stop_reaches_the_worker(tmp_path: Path) -> None:
     results = studies.create(tmp_path)
     results.storage.request_stop(results.study_id)
     assert studies.work(results) == "stopped"
+    assert not results.trials()
+
+
+def test_a_worker_leaves_when_its_time_is_up(tmp_path: Path) -> None:
+    results = studies.create(tmp_path)
+    leaving = Leaving(results.storage, results.study_id, deadline=time.time() - 1)
+    assert studies.work(results, leaving=leaving) == "time is up"
     assert not results.trials()
 
 

@@ -1,0 +1,152 @@
+"""Studies run by real processes, some of which are really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tuner import study
+from tuner.errors import ObjectiveError, UsageError
+from tuner.results import Results
+from tuner.running import Machine, plan_workers
+
+EPOCHS = 250
+SLOW = [f"training.epochs={EPOCHS}", "training.early_stopping.patience=0", "search.pruner=none", "space.batch_size=4"]
+"""Settings that make a trial of iris last a second or more."""
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'tuner.db'}"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@contextmanager
+def started(folder: Path, *, trials: int, workers: int) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that starts a slow study of iris; it is killed if it outlives the block."""
+    code = (
+        f"from tuner import study; study.start('iris', trials={trials}, workers={workers}, "
+        f"settings={SLOW!r}, storage={url(folder)!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, cwd=folder)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def opened(folder: Path) -> Results | None:
+    try:
+        return study.load("iris", storage=url(folder))
+    except Exception:  # noqa: BLE001 - the study appears in a moment
+        return None
+
+
+def running(folder: Path, trials: int) -> Results:
+    """Wait until so many trials are being trained and have reported epochs."""
+
+    def begun() -> bool:
+        results = opened(folder)
+        if results is None:
+            return False
+        rows = [row for row in results.trials() if row.state == "running"]
+        return len(rows) >= trials and all(results.epochs(row.number) for row in rows)
+
+    wait_for(begun)
+    results = opened(folder)
+    assert results is not None
+    return results
+
+
+def check_complete(results: Results, trials: int) -> None:
+    """Exactly so many trials, each with every epoch exactly once."""
+    rows = results.trials()
+    assert [row.number for row in rows] == list(range(trials))
+    assert {row.state for row in rows} == {"finished"}
+    for row in rows:
+        assert [epoch.epoch for epoch in results.epochs(row.number)] == list(range(1, EPOCHS + 1))
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_continued(tmp_path: Path) -> None:
+    with started(tmp_path, trials=3, workers=2) as process:
+        results = running(tmp_path, 2)
+        victim = results.storage.list_workers(results.study_id)[0].pid
+        os.kill(victim, signal.SIGKILL)
+        assert process.wait(timeout=120) == 0
+        assert process.stderr is not None
+        assert "was killed by signal 9" in process.stderr.read()
+    check_complete(results, 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_whose_launcher_ends_leaves_nothing_behind_and_is_resumed(tmp_path: Path, number: int) -> None:
+    with started(tmp_path, trials=3, workers=2) as process:
+        results = running(tmp_path, 2)
+        process.send_signal(number)
+        process.wait(timeout=60)
+        wait_for(lambda: not results.storage.list_workers(results.study_id), 60)
+        assert results.status().counts["interrupted"] == 2
+    check_complete(study.resume("iris", workers=2, storage=url(tmp_path)), 3)
+
+
+def test_everything_killed_at_once_is_resumed(tmp_path: Path) -> None:
+    with started(tmp_path, trials=3, workers=2) as process:
+        results = running(tmp_path, 2)
+        workers = results.storage.list_workers(results.study_id)
+        for pid in (process.pid, *(worker.pid for worker in workers)):
+            os.kill(pid, signal.SIGKILL)
+    check_complete(study.resume("iris", workers=2, storage=url(tmp_path)), 3)
+
+
+def test_a_budget_that_is_raised_goes_on_where_it_ended(tmp_path: Path) -> None:
+    quick = ["training.epochs=2", "search.pruner=none"]
+    results = study.start("iris", settings=quick, trials=3, workers=2, storage=url(tmp_path))
+    assert results.status().stopped == "budget spent"
+    results = study.resume("iris", add=2, workers=2, storage=url(tmp_path))
+    assert [row.number for row in results.trials()] == list(range(5))
+    assert results.status().budget == 5
+
+
+def test_an_objective_that_always_fails_shows_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def objective(trial):\n    return 1 / 0\n")
+    with pytest.raises(ObjectiveError, match="ZeroDivisionError") as caught:
+        study.start(f"{tmp_path / 'own.py'}:objective", trials=20, workers=1, storage=url(tmp_path))
+    assert "return 1 / 0" in caught.value.traceback
+
+
+@pytest.mark.parametrize(
+    ("machine", "workers", "trials", "device", "plan"),
+    [
+        (Machine(cores=8, gpus=0), None, 100, "auto", [("cpu", 1)] * 8),
+        (Machine(cores=8, gpus=0), 2, 100, "auto", [("cpu", 4)] * 2),
+        (Machine(cores=8, gpus=0), None, 3, "auto", [("cpu", 2)] * 3),
+        (Machine(cores=8, gpus=2), None, 100, "auto", [("cuda:0", 4), ("cuda:1", 4)]),
+        (Machine(cores=8, gpus=2), 3, 100, "cuda", [("cuda:0", 2), ("cuda:1", 2), ("cuda:0", 2)]),
+        (Machine(cores=8, gpus=2), None, 100, "cuda:1", [("cuda:1", 8)]),
+        (Machine(cores=2, gpus=1), 4, None, "cpu", [("cpu", 1)] * 4),
+    ],
+)
+def test_workers_share_cores_and_devices(
+    machine: Machine, workers: int | None, trials: int | None, device: str, plan: list[tuple[str, int]]
+) -> None:
+    assert plan_workers(machine, workers=workers, trials=trials, device=device) == plan
+
+
+@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0")])
+def test_an_impossible_plan_is_refused(workers: int, device: str) -> None:
+    with pytest.raises(UsageError):
+        plan_workers(Machine(cores=2, gpus=0), workers=workers, trials=None, device=device)
