@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -31,11 +32,18 @@ class ReadOptions:
 def read_delimited(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
     """Return the table of text columns in ``data``; see :func:`objectives.tables.reading.read_table`."""
     text = _decode(name, data, options.encoding, notes)
+    try:
+        return _parse(name, text, options)
+    except csv.Error as error:
+        raise DataError(f"{name}: cannot be read as CSV: {error}; is a quotation mark left open?") from None
+
+
+def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
     tabbed = name.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
     delimiter = options.delimiter.replace("\\t", "\t") or _sniff(text, prefer="\t" if tabbed else "")
     if len(delimiter) != 1:
         raise DataError(f"{name}: delimiter = {options.delimiter!r} must be one character")
-    header = next(csv.reader(io.StringIO(text), delimiter=delimiter))
+    header = next(_rows(text, delimiter))
     _check_header(name, header, delimiter, options, text)
     try:
         frame = pl.read_csv(
@@ -54,7 +62,8 @@ def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
     elif b"\0" in data[:100_000]:
         raise DataError(f"{name}: holds binary data, not text; if it is text in UTF-16, write encoding = 'utf-16'")
     try:
-        return data.decode(encoding or "utf-8-sig")
+        text = data.decode(encoding or "utf-8-sig")
+        return text if "\n" in text else text.replace("\r", "\n")
     except LookupError:
         raise DataError(f"{name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None
     except UnicodeError as error:
@@ -67,11 +76,15 @@ def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
     return data.decode("windows-1252", errors="replace")
 
 
+def _rows(text: str, delimiter: str) -> Any:
+    return csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
+
+
 def _fields(text: str, delimiter: str, lines: int) -> list[int]:
     """The number of fields of each of the first lines that are not blank."""
     head = text[:_SNIFFED_CHARACTERS]
     cut = len(text) > len(head) and head.count("\n") < lines * 2  # then the last line is not whole
-    rows = csv.reader(itertools.islice(io.StringIO(head), lines * 2), delimiter=delimiter)
+    rows = itertools.islice(_rows(head, delimiter), lines * 2)
     try:
         counts = [len(row) for row in rows if row]
     except csv.Error:
@@ -88,7 +101,7 @@ def _sniff(text: str, *, prefer: str) -> str:
             best, most = delimiter, counts[0]
     if most > 1:
         return best
-    header = next(csv.reader(io.StringIO(text)), [""])  # no delimiter fits all lines: trust the header's commonest
+    header = next(_rows(text, ","), [""])  # no delimiter fits all lines: trust the header's commonest
     line = ",".join(header)
     return max((prefer or ",", *_DELIMITERS), key=line.count) if any(d in line for d in _DELIMITERS) else best
 
@@ -116,7 +129,7 @@ def _check_header(name: str, header: list[str], delimiter: str, options: ReadOpt
 
 
 def _ragged(name: str, text: str, delimiter: str) -> str:
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = _rows(text, delimiter)
     expected = len(next(rows))
     for row in rows:
         if len(row) > expected:

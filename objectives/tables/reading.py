@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -87,8 +88,8 @@ def _bytes(path: Path) -> bytes:
             data = gzip.decompress(data)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file{_similar_file(path)}") from None
-    except (gzip.BadGzipFile, EOFError):
-        raise DataError(f"{path.name}: is not a gzip file, or is cut off") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise DataError(f"{path.name}: is not a gzip file, or is damaged") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not data.strip():
@@ -160,7 +161,7 @@ def _read_npz(name: str, data: bytes, options: ReadOptions, notes: list[str]) ->
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError):
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, NotImplementedError, RuntimeError):
         raise DataError(f"{name}: cannot be read as NPZ; save it with numpy.savez") from None
     except ValueError as error:
         reason = "it holds Python objects, which are never loaded" if "allow_pickle" in str(error) else str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,21 @@ BAD = [
     Bad(what="text called Parquet", file="churn.parquet", says=r"churn\.parquet: cannot be read as PARQUET"),
     Bad(what="CSV called JSON lines", file="churn.jsonl", says=r"churn\.jsonl: cannot be read as JSONL"),
     Bad(
-        what="a cut-off gzip file", file="churn.csv.gz", content=b"\x1f\x8b\x08\0", says="is not a gzip file, or is cut"
+        what="a cut-off gzip file",
+        file="churn.csv.gz",
+        content=b"\x1f\x8b\x08\0",
+        says="is not a gzip file, or is damaged",
+    ),
+    Bad(
+        what="a damaged gzip file",
+        file="churn.csv.gz",
+        content=gzip.compress(CSV.encode())[:60] + bytes(99),
+        says="is not a gzip file, or is damaged",
+    ),
+    Bad(
+        what="a quotation mark left open",
+        content='"age,spend,plan,churned\n' + "30,2.5,pro,yes\n" * 20_000,
+        says="cannot be read as CSV: field larger than field limit .*; is a quotation mark left open",
     ),
     Bad(what="text called gzip", file="churn.csv.gz", says=r"churn\.csv\.gz: is not a gzip file"),
     Bad(what="text called NPZ", file="churn.npz", says=r"churn\.npz: cannot be read as NPZ"),

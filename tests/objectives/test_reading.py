@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from objectives.tables.delimited import ReadOptions
 from objectives.tables.reading import read_table
 from tests.objectives.tables_kit import churn, make_table, write
+from tuner.errors import DataError
 
 TEXT = "name;größe;plan\nJosé;1,5;a\nZoë;2,5;b\n"
 
@@ -33,6 +36,7 @@ WRITERS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
     "semicolons.csv": lambda frame, path: frame.write_csv(path, separator=";", decimal_comma=True),
     "quoted.csv": lambda frame, path: frame.write_csv(path, quote_style="always"),
     "windows.csv": lambda frame, path: path.write_bytes(frame.write_csv().replace("\n", "\r\n").encode()),
+    "old_mac.csv": lambda frame, path: path.write_bytes(frame.write_csv().replace("\n", "\r").encode()),
     "t.parquet": lambda frame, path: frame.write_parquet(path),
     "t.jsonl": lambda frame, path: frame.write_ndjson(path),
     "t.json": lambda frame, path: frame.write_json(path),
@@ -97,3 +101,23 @@ def test_a_file_without_a_header_is_read_when_told_so(tmp_path: Path) -> None:
 def test_a_column_without_a_name_gets_one(tmp_path: Path) -> None:
     frame, _ = read_table(write(tmp_path, "t.csv", ",a,b\n0,x,y\n1,x,y\n"), ReadOptions())
     assert frame.columns == ["column 1", "a", "b"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(["t.csv", "t.csv.gz", "t.parquet", "t.jsonl", "t.npz"]), data=st.data())
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(name: str, data: st.DataObject, tmp_path: Path) -> None:
+    frame = churn(20)
+    if name == "t.npz":
+        savez_columns(frame, tmp_path / name)
+    else:
+        WRITERS[name](frame, tmp_path / name)
+    content = bytearray((tmp_path / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        start = data.draw(st.integers(0, len(content)))
+        content[start : start + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=4))
+    (tmp_path / name).write_bytes(bytes(content))
+    try:
+        make_table(source=str(tmp_path / name), target="churned", missing_target="drop").load()
+    except DataError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 400
