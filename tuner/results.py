@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
 from tuner.errors import NoFinishedTrialError, UsageError
-from tuner.sections import nearest
+from tuner.spelling import nearest
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -107,6 +107,11 @@ class Results:
         return attributes.read_spec(self.storage, self.study_id)
 
     @cached_property
+    def _is_ours(self) -> bool:
+        """Whether tuner started the study: asked without reading its spec, which takes longer than the answer."""
+        return attributes.SPEC in self.storage.get_study_user_attrs(self.study_id)
+
+    @cached_property
     def directions(self) -> list[str]:
         """``minimize`` or ``maximize`` for each metric."""
         return [direction.name.lower() for direction in self.storage.get_study_directions(self.study_id)]
@@ -158,7 +163,7 @@ class Results:
             trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
         except KeyError:
             raise UsageError(f"study '{self.name}' has no trial {number}") from None
-        abandoned = self.spec is not None and self.storage.open_trials(self.study_id) == 0
+        abandoned = self._is_ours and self.storage.open_trials(self.study_id) == 0
         return self._row(self.storage.get_trial(trial_id), abandoned=abandoned)
 
     def epochs(self, number: int) -> list[Epoch]:
@@ -196,7 +201,7 @@ class Results:
         )
 
     def _rows(self) -> list[TrialRow]:
-        abandoned = self.spec is not None and self.storage.open_trials(self.study_id) == 0
+        abandoned = self._is_ours and self.storage.open_trials(self.study_id) == 0
         frozen = self.storage.get_all_trials(self.study_id, deepcopy=False)
         return [self._row(trial, abandoned=abandoned) for trial in frozen]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tuner.errors import SpecError
+from tuner.spelling import nearest
+
+__all__ = ["Section", "nearest", "validate"]
 
 
 class Section(BaseModel):
@@ -18,12 +20,6 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=BaseModel)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known word nearest to ``word``, or an empty string."""
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{match[0]}'?" if match else ""
 
 
 def validate(model: type[S], values: Mapping[str, Any], *, where: str) -> S:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tuner import attributes
 from tuner.errors import StudyConflictError, StudyNotFoundError, UsageError
 from tuner.results import Results
-from tuner.sections import nearest
+from tuner.spelling import nearest
 
 if TYPE_CHECKING:
     from storage import SQLStorage

@@ -13,7 +13,7 @@ import click
 
 from tuner.cli.failures import GONE_READER, exit_code_of, say
 from tuner.cli.options import debugging, version_option
-from tuner.sections import nearest
+from tuner.spelling import nearest
 
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {

@@ -307,9 +307,18 @@ def _plots(snapshot: Snapshot, width: int) -> Group:
     return Group(*lines)
 
 
+def _without_first_steps(values: Sequence[float]) -> Sequence[float]:
+    """What the scale is laid over: the first values are far off, and would press the rest to the edge."""
+    return values[len(values) // 6 :]
+
+
 def _plot(title: str, values: Sequence[float], width: int) -> list[str]:
-    finite = [value for value in values if math.isfinite(value)]
-    lines = plot([values], width=max(4, width - 9), height=_PLOT_HEIGHT)
+    finite = [value for value in _without_first_steps(values) if math.isfinite(value)]
+    lines = plot(
+        [[min(max(value, min(finite)), max(finite)) for value in values]] if finite else [],
+        width=max(4, width - 9),
+        height=_PLOT_HEIGHT,
+    )
     ends = {0: score(max(finite, default=None)), _PLOT_HEIGHT - 1: score(min(finite, default=None))}
     drawn = [f"{ends.get(index, ''):>8} {line}" for index, line in enumerate(lines)]
     drawn += [""] * (_PLOT_HEIGHT - len(drawn))
