@@ -23,7 +23,9 @@ from tuner.errors import DataError
 
 Kind = Literal["number", "category", "boolean", "date", "unused"]
 
-_ID_NAME = re.compile(r"(?:^|[_\W])(?:id|ids|uuid|guid|index|idx|rowid|rownames?|unnamed.*)$|^column 1$", re.I)
+_ID_NAME = re.compile(
+    r"(?:^|[_\W])(?:id|uuid|guid)$|^id[_\W]|^(?:ids|index|idx|row|rowid|row ?names?|unnamed.*|column 1)$", re.I
+)
 _ID_NAME_CAMEL = re.compile(r"[a-z](?:Id|ID)$")
 _ID_ROWS = 20
 """In a shorter table values may all differ by chance."""

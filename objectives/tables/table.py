@@ -31,7 +31,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
     ),
     Hyperparameter(
         name="width",
-        default=Range(low=16, high=256, log=True, integer=True),
+        default=Range(low=32, high=256, log=True, integer=True),
         minimum=1,
         maximum=65536,
         description="units of each hidden layer",
@@ -149,6 +149,11 @@ class Table(Trainable):
                 part: {label: int((values.targets == i).sum()) for i, label in enumerate(table.target.classes)}
                 for part, values in table.parts.items()
             }
+        if len(table.target.classes) == 2:
+            target["positive"] = table.target.classes[1]
+        if table.target.means:
+            target["mean"] = dict(zip(table.target.columns, table.target.means, strict=True))
+            target["deviation"] = dict(zip(table.target.columns, table.target.scales, strict=True))
         columns = [
             {
                 "name": plan.name,

@@ -70,6 +70,7 @@ def test_the_kind_of_a_column_follows_its_values(values: list[Any], kind: str) -
         ("row", [str(i) for i in range(0, 2 * ROWS, 2)], "identifier"),
         ("customer_id", shuffled([i * 977 for i in range(ROWS)]), "identifier"),
         ("PassengerId", shuffled([i * 977 for i in range(ROWS)]), "identifier"),
+        ("index", shuffled([i * 977 for i in range(ROWS)]), "identifier"),
         ("key", [f"K-{i}" for i in range(ROWS)], "identifier"),
         ("remark", [f"text {i // 2}" for i in range(ROWS)], "text: 30 different values, none in 3 rows"),
         ("list", [[1, 2]] * ROWS, "holds list values"),
@@ -82,7 +83,7 @@ def test_columns_that_teach_nothing_are_unused_and_say_why(name: str, values: li
     assert why in found.note
 
 
-@pytest.mark.parametrize("name", ["paid", "width", "valid", "humid", "grid"])
+@pytest.mark.parametrize("name", ["paid", "width", "valid", "humid", "grid", "price_index", "idle"])
 def test_a_name_that_only_ends_like_id_is_no_identifier(name: str) -> None:
     assert plan(shuffled([i * 977 for i in range(ROWS)]), name).kind == "number"
 

@@ -171,6 +171,8 @@ def test_what_was_inferred_is_told(churn_file: str) -> None:
     assert told["source"] == "churn.csv"
     assert told["rows"] == {"training": 120, "validation": 40, "test": 40}
     assert told["target"]["task"] == "classification"
+    assert told["target"]["positive"] == "yes"
+    assert {part: sum(counts.values()) for part, counts in told["target"]["classes"].items()} == told["rows"]
     assert told["inputs"] == 4
     assert [(column["name"], column["kind"], column["features"]) for column in told["columns"]] == [
         ("spend", "number", 1),
