@@ -19,7 +19,7 @@ from tuner.training.data import Dataset
 from tuner.training.member import Member
 from tuner.training.randomness import derive, order, used
 from tuner.training.recipe import RecipeError
-from tuner.training.stack import Stack
+from tuner.training.stack import Stack, fused
 
 
 class Metric(Protocol):
@@ -67,38 +67,36 @@ class EpochResult:
 
 
 class Cohort:
-    """Members that are trained together."""
+    """Members that are trained together: those of one shape as one network, as far as it pays; the others in turn."""
 
     def __init__(self, dataset: Dataset, metrics: Sequence[Metric] = (), *, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.dataset = dataset.to(self.device)
         self.metrics = tuple(metrics)
         self.members: list[Member] = []
-        self._stack: Stack | None = None
+        self._stacks: list[Stack] | None = None
 
     def __len__(self) -> int:
         return len(self.members)
 
     def join(self, member: Member) -> None:
-        """Let a member take part from the next epoch on. Its key must be that of the members present."""
+        """Let a member take part from the next epoch on, whatever its shape; those of one key are fused."""
         if member in self.members:
             raise ValueError(f"member {member.number} is already in the cohort")
-        if self.members and member.key(self.dataset.training) != self.members[0].key(self.dataset.training):
-            raise ValueError(f"member {member.number} differs from its cohort in network, batch size, data or loss")
         names = ("validation_loss", *(metric.name for metric in self.metrics))
         if member.recipe.monitor is not None and member.recipe.monitor not in names:
             raise RecipeError(f"unknown monitor {member.recipe.monitor!r}; choose one of {', '.join(names)}")
         if member.epoch >= member.recipe.epochs:
             raise ValueError(f"member {member.number} has finished its {member.recipe.epochs} epochs")
         self.members.append(member)
-        self._stack = None
+        self._stacks = None
 
     def leave(self, member: Member) -> None:
         """Let a member go; its module then holds the best epoch's weights. Does nothing if it is not here."""
         if member not in self.members:
             return
         self.members.remove(member)
-        self._stack = None
+        self._stacks = None
         member.row = {name: value.clone() for name, value in member.row.items()}
         member.take_best()
 
@@ -109,20 +107,20 @@ class Cohort:
     def restore(self, member: Member, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Continue a member from what ``state`` returned, before or after it joins."""
         member.restore(tensors, meta)
-        self._stack = None
+        self._stacks = None
 
     def epoch(self) -> list[EpochResult]:
         """Train all members one epoch and judge them. The results are in the order in which the members joined."""
-        if not self.members:
-            return []
-        started = time.perf_counter()
-        if self._stack is None:
-            self._stack = Stack(self.members, self.device)
-        stack = self._stack
-        training_loss, rates = self._learn(stack)
-        with torch.no_grad():
-            report = self._judge(stack, training_loss)
-            results = self._conclude(stack, report, rates, started)
+        if self._stacks is None:
+            groups = fused(self.members, self.dataset.training, self.device)
+            self._stacks = [Stack(group, self.device) for group in groups]
+        results: dict[Member, EpochResult] = {}
+        for stack in self._stacks:
+            started = time.perf_counter()
+            training_loss, rates = self._learn(stack)
+            with torch.no_grad():
+                report = self._judge(stack, training_loss)
+                results |= self._conclude(stack, report, rates, started)
         in_order = [results[member] for member in self.members]
         for member, result in results.items():
             if result.stopped or result.finished or result.diverged:

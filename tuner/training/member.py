@@ -71,7 +71,7 @@ class Member:
         return int(self.row["best.epoch"])
 
     def key(self, training: Part) -> Hashable:
-        """Return what members of one cohort must have in common: network shape, batch size, amount of data, loss."""
+        """Return what members must have in common to be fused: network shape, batch size, amount of data, loss."""
         samples = used(len(training), self.recipe.data_fraction)
         shape: Hashable = tuple(self.layout.shapes.items())
         if AnalyticMLP.accepts(self.module):

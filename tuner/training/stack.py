@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import groupby
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from tuner.training import optimizers, schedules
+from tuner.training import costs, optimizers, schedules
 from tuner.training.analytic import AnalyticMLP
+from tuner.training.data import Part
 from tuner.training.member import Member
 from tuner.training.mlp import MLP
 from tuner.training.network import Autograd, Network
 from tuner.training.penalties import Penalties
+from tuner.training.randomness import used
 from tuner.training.stopping import EarlyStopping
+
+
+def fused(members: Sequence[Member], training: Part, device: torch.device) -> list[list[Member]]:
+    """Divide members into groups that are trained as one network: of one key each, and of a size that pays."""
+    alike: dict[Hashable, list[Member]] = {}
+    for member in members:
+        alike.setdefault(member.key(training), []).append(member)
+    groups = []
+    for group in alike.values():
+        group.sort(key=_optimizer_name)
+        count = -(-len(group) // _best_size(group, training, device))
+        groups += [group[len(group) * i // count : len(group) * (i + 1) // count] for i in range(count)]
+    return groups
+
+
+def _best_size(group: list[Member], training: Part, device: torch.device) -> int:
+    """Return how many of these like members should be one network."""
+    if len(group) == 1 or not AnalyticMLP.accepts(group[0].module):
+        return 1
+    layout = group[0].layout
+    samples = used(len(training), group[0].recipe.data_fraction)
+    step = costs.Step(
+        kernels=KERNELS + KERNELS_A_PARAMETER * len(layout.shapes),
+        flops=6.0 * layout.weights * min(group[0].recipe.batch_size or samples, samples),
+        bytes=STATE_ROWS * layout.size * layout.dtype.itemsize,
+    )
+    return costs.best_together(costs.calibrate(device), step, len(group))
+
+
+def _optimizer_name(member: Member) -> str:
+    return optimizers.kind(member.recipe).__name__
+
+
+KERNELS, KERNELS_A_PARAMETER = 12, 4
+"""Kernels in a step of the analytic network: the loss and the update, and those of each weight matrix or bias."""
+STATE_ROWS = 4
+"""Weights, gradient and what most optimizers remember."""
 
 
 class Stack:
@@ -23,7 +62,7 @@ class Stack:
 
     def __init__(self, members: Sequence[Member], device: torch.device) -> None:
         # Members whose optimizers are of one kind lie side by side, so that a group's rows are a slice and no copy.
-        self.members = sorted(members, key=lambda member: optimizers.kind(member.recipe).__name__)
+        self.members = sorted(members, key=_optimizer_name)
         self.recipes = [member.recipe for member in self.members]
         self.loss = members[0].loss
         self.device = device

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.tuner.training.making import Accuracy, assert_same, blobs, curve, member, mlp, recipe, train
 from tuner.training import OPTIMIZERS, SCHEDULES, Cohort, CrossEntropy, Dataset, EpochResult, Member, Part, RecipeError
 from tuner.training.randomness import derive, order
+from tuner.training.stack import fused
 
 PENALTIES: list[dict[str, Any]] = [
     {},
@@ -325,23 +326,33 @@ def test_a_member_that_uses_a_fraction_by_gradient_descent_never_sees_the_rest()
     torch.testing.assert_close(curve(part), curve(whole))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_members_of_different_shapes_batches_and_losses_share_a_cohort() -> None:
+    different: list[dict[str, Any]] = [
         {"batch_size": 4},
         {"data_fraction": 0.5},
         {"loss": CrossEntropy(label_smoothing=0.1)},
         {"network": lambda: mlp(hidden=(8, 8))},
-        {"network": lambda: mlp(activation="relu")},
-    ],
-    ids=["batch size", "data fraction", "loss", "width", "activation"],
-)
-def test_members_that_do_not_fit_together_are_refused(change: dict[str, Any]) -> None:
-    cohort = Cohort(blobs(), [Accuracy()])
-    cohort.join(member(0))
-    with pytest.raises(ValueError, match="member 1 differs from its cohort"):
-        cohort.join(member(1, **change))
-    assert len(cohort) == 1
+        {"network": lambda: mlp(hidden=(4,), activation="relu")},
+        {"network": lambda: mlp(normalization="batch")},
+        {"optimizer": "gradient_descent", "batch_size": None},
+    ]
+
+    def members() -> list[Member]:
+        return [member(number, **settings) for number, settings in enumerate(different + different)]
+
+    together = members()
+    assert len({one.key(blobs().training) for one in together}) == len(different)
+    curves = train(together)
+    for one, same in zip(together, members(), strict=True):
+        assert_same(one, curves[one.number], same, train([same])[same.number])
+
+
+def test_members_are_fused_in_groups_of_a_size_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.training.costs.best_together", lambda machine, step, members: 3)
+    members = [member(number, optimizer=("adam", "sgd")[number % 2]) for number in range(7)]
+    members.append(member(7, network=lambda: mlp(hidden=(9,))))
+    groups = fused(members, blobs().training, torch.device("cpu"))
+    assert [[one.number for one in group] for group in groups] == [[0, 2], [4, 6], [1, 3, 5], [7]]
 
 
 def test_what_cannot_join_is_told_why() -> None:
