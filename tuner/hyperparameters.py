@@ -185,7 +185,7 @@ TRAINING: tuple[Hyperparameter, ...] = (
     ),
     Hyperparameter(
         name="l1",
-        default=Range(low=1e-7, high=1e-2, log=True),
+        default=Range(low=1e-7, high=1e-3, log=True),
         minimum=0,
         description="strength of the L1 penalty on the weights, added to the loss",
     ),

@@ -41,8 +41,8 @@ PRUNERS = {
 }
 MULTI_OBJECTIVE_SAMPLERS = frozenset({"tpe", "random", "gp", "nsga2", "nsga3", "qmc", "grid", "brute_force"})
 
-_WARMUP_EPOCHS = 5
-"""The default pruner leaves a trial alone for so many epochs: schedules with a warm-up start slowly."""
+_WARMUP_SHARE = 0.2
+"""The default pruner leaves a trial alone for this share of its epochs: some schedules start slowly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int
     sampler_options = dict(search.sampler_options)
     pruner_options = dict(search.pruner_options)
     if search.pruner == "auto" and pruner == "median":
-        pruner_options.setdefault("n_warmup_steps", _WARMUP_EPOCHS)
+        pruner_options.setdefault("n_warmup_steps", round(_WARMUP_SHARE * (epochs or 0)))
     if pruner == "hyperband" and epochs is not None:
         pruner_options.setdefault("max_resource", epochs)
     if sampler == "grid" and "search_space" not in sampler_options:
