@@ -31,6 +31,12 @@ def as_list(names: Names) -> list[str]:
 class TableOptions(ObjectiveOptions):
     """``[objective]`` of a table."""
 
+    metric: str | list[str] = Field(
+        "",
+        description="what is optimised, on the validation part; several give a Pareto front. "
+        "Classification: accuracy (default), balanced_accuracy, precision, recall, fpr, f1 (each also _macro, _micro, "
+        "_weighted), roc_auc, log_loss; regression: rmse (default), mse, mae, r2, median_absolute_error",
+    )
     task: Literal["auto", "classification", "regression"] = Field(
         "auto",
         description="auto: classification when the target holds text, booleans or few whole numbers",

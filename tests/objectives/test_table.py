@@ -13,10 +13,11 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
+from objectives.tables import Table
 from objectives.tables.datasets import NAMES
 from objectives.tables.table import NETWORK
 from tests.objectives.tables_kit import churn, make_table, messy
-from tuner.metrics import get
+from tuner.metrics import get, metric_names
 from tuner.training.activations import ACTIVATIONS
 from tuner.training.losses import CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError
 from tuner.training.mlp import MLP, NORMALIZATIONS
@@ -178,6 +179,12 @@ def test_what_was_inferred_is_told(churn_file: str) -> None:
         ("spend", "number", 1),
         ("plan", "category", 3),
     ]
+
+
+def test_the_description_of_metric_names_every_metric() -> None:
+    described = Table.Options.model_fields["metric"].description or ""
+    for name in metric_names():
+        assert name.removesuffix("_macro").removesuffix("_micro").removesuffix("_weighted") in described
 
 
 def test_the_space_names_only_what_the_engine_knows() -> None:
