@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from storage import schema
 from storage.reading import chunks, stored_report, stored_value, to_utc
@@ -128,6 +128,7 @@ def write(database: Database, connection: Connection, pending: Mapping[int, Unwr
     held, lost, finished = _lock(connection, pending)
     if not held:
         return lost, finished
+    database.nothing_more_is_read(connection)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TARGETS}
     for trial_id in held:
         _collect(rows, trial_id, pending[trial_id])
@@ -150,23 +151,31 @@ _TARGETS = {
 }
 
 
+_trials, _leases = schema.trials, schema.tuner_leases
+_ALONE = (
+    select(_trials.c.trial_id, _trials.c.state)
+    .where(_trials.c.trial_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_trials.c.trial_id)
+    .with_for_update()
+)
+_WITH_TOKEN = _ALONE.add_columns(_leases.c.token).join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id)
+_FINISH = (
+    update(_trials)
+    .where(_trials.c.trial_id.in_(bindparam("ids", expanding=True)))
+    .values(state=bindparam("outcome"), datetime_complete=bindparam("completed"))
+)
+_END_LEASE = update(_leases).where(_leases.c.trial_id.in_(bindparam("ids", expanding=True))).values(expires=None)
+
+
 def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:
     """Lock the trials' rows; return those that may be written, the lost ones, and those already finished."""
-    t, leases = schema.trials, schema.tuner_leases
     found: dict[int, tuple[TrialState, int | None]] = {}
     fenced = [trial_id for trial_id, entry in pending.items() if entry.token is not None]
-    with_token = (
-        select(t.c.trial_id, t.c.state, leases.c.token)
-        .join_from(t, leases, leases.c.trial_id == t.c.trial_id)
-        .order_by(t.c.trial_id)
-        .with_for_update()
-    )
     for chunk in chunks(fenced):
-        for trial_id, state, token in connection.execute(with_token.where(t.c.trial_id.in_(chunk))):
+        for trial_id, state, token in connection.execute(_WITH_TOKEN, {"ids": chunk}):
             found[trial_id] = (state, token)
-    alone = select(t.c.trial_id, t.c.state).order_by(t.c.trial_id).with_for_update()
     for chunk in chunks(set(pending).difference(fenced)):
-        for trial_id, state in connection.execute(alone.where(t.c.trial_id.in_(chunk))):
+        for trial_id, state in connection.execute(_ALONE, {"ids": chunk}):
             found[trial_id] = (state, None)
     held: list[int] = []
     lost: set[int] = set()
@@ -213,17 +222,14 @@ def _collect(rows: dict[str, list[dict[str, Any]]], trial_id: int, entry: Unwrit
 
 
 def _tell(connection: Connection, told: Mapping[int, Unwritten]) -> None:
-    t, leases = schema.trials, schema.tuner_leases
     by_outcome: dict[tuple[TrialState | None, datetime | None], list[int]] = {}
     for trial_id, entry in told.items():
         by_outcome.setdefault((entry.state, entry.completed), []).append(trial_id)
     for (state, completed), ids in by_outcome.items():
-        connection.execute(
-            update(t).where(t.c.trial_id.in_(ids)).values(state=state, datetime_complete=to_utc(completed))
-        )
+        connection.execute(_FINISH, {"ids": ids, "outcome": state, "completed": to_utc(completed)})
     leased = [trial_id for trial_id, entry in told.items() if entry.token is not None]
     if leased:
-        connection.execute(update(leases).where(leases.c.trial_id.in_(leased)).values(expires=None))
+        connection.execute(_END_LEASE, {"ids": leased})
 
 
 def to_json(value: Any) -> str:

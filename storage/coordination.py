@@ -63,15 +63,18 @@ class Coordination(Holder):
             candidates = leases.waiting(connection, study_id, budget, k)
             begun_before.update(trial_id for trial_id, begun in candidates if begun)
             ids = [trial_id for trial_id, _ in candidates]
-            taken = leases.take_waiting(self.database, connection, study_id, ids, terms)
+            taken = leases.take_waiting(self.database, connection, ids, terms)
+            old = load_trials(connection, taken)
             room = k - len(taken)
-            new: dict[int, int] = {}
             if room:
                 tail = leases.last_trial(connection, study_id, tail)
                 room = room if budget is None else min(room, budget - tail[1] - 1)
-            if room > 0:
-                new = leases.add_new(self.database, connection, study_id, room, terms=terms, last=tail)
-            return load_trials(connection, taken), new
+            if room <= 0:
+                return old, {}
+            new = leases.add_new(connection, study_id, room, last=tail)
+            self.database.nothing_more_is_read(connection)
+            leases.first_lease(self.database, connection, new, terms)
+            return old, new
 
         old, new = self.database.write(work, durable=self._claims_reach_disk())
         with self._memory:
@@ -113,9 +116,11 @@ class Coordination(Holder):
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
                 return next((t._trial_id, t.number) for t in load_trials(connection, earlier))
             last = leases.last_trial(connection, study_id, tail)
-            ((trial_id, number),) = leases.add_new(
-                self.database, connection, study_id, 1, terms=terms, last=last, template=template
-            ).items()
+            ((trial_id, number),) = leases.add_new(connection, study_id, 1, last=last, template=template).items()
+            if template is None:
+                self.database.nothing_more_is_read(connection)
+            if template is None or template.state is TrialState.RUNNING:
+                leases.first_lease(self.database, connection, [trial_id], terms)
             if template is not None:
                 buffer.write(self.database, connection, {trial_id: _details(template)})
                 leases.settle_template(connection, trial_id, template)
@@ -144,7 +149,7 @@ class Coordination(Holder):
         terms = self._terms()
 
         def work(connection: Connection) -> list[FrozenTrial]:
-            if not leases.take_waiting(self.database, connection, study_id, [trial_id], terms):
+            if not leases.take_waiting(self.database, connection, [trial_id], terms):
                 return []
             leases.forget_reports(connection, trial_id, None)
             return load_trials(connection, [trial_id])
@@ -194,7 +199,7 @@ class Coordination(Holder):
         self._set_ours(study_id, "stop_requested", None)
 
     def _seconds(self, connection: Connection) -> float:
-        return studies.seconds_now(self.database, connection)
+        return leases.seconds_now(self.database, connection)
 
     def _set_ours(self, study_id: int, column: str, value: Any) -> None:
         self._need_our_tables()

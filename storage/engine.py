@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import enum
+import functools
+import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import create_engine, event, literal, literal_column
+from sqlalchemy import Double, bindparam, create_engine, event, literal_column, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from storage import urls
@@ -21,9 +24,10 @@ from storage.errors import StorageNotFoundError
 from storage.failures import Failure, classify, explain
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+    from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table
 
 T = TypeVar("T")
+S = TypeVar("S")
 _logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0  # seconds that one call waits for a database that is away
@@ -57,6 +61,8 @@ class Database:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._engine: Engine | None = None
+        self._statements: dict[Any, Any] = {}
+        self._rest = ExitStack()
         self._durable: bool | None = None  # what the connection is set to now
 
     # -- units of work
@@ -74,10 +80,11 @@ class Database:
 
         def attempt(_: int) -> T:
             connection = self._connect()
-            self._begin(connection, durable)
             try:
-                result = work(connection)
-                connection.exec_driver_sql("COMMIT")
+                with ExitStack() as self._rest:
+                    self._begin(connection, durable)
+                    result = work(connection)
+                    _command(connection, "COMMIT")
             except BaseException:
                 self._rollback(connection)
                 raise
@@ -85,34 +92,37 @@ class Database:
 
         return self._persist(attempt)
 
+    def nothing_more_is_read(self, connection: Connection) -> None:
+        """Send the rest of the transaction to PostgreSQL in one go: its answers come with the commit's."""
+        if self.dialect == "postgresql":
+            self._rest.enter_context(_pipeline(connection))
+
     def now(self) -> ColumnElement[float]:
         """Return the SQL for the database's clock, in seconds since 1970."""
         if self.clock is not None:
-            return literal(self.clock())
+            return bindparam("clock", callable_=self.clock, type_=Double())
         if self.dialect == "sqlite":
-            return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
+            return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Double())
         if self.dialect == "postgresql":
-            return literal_column("EXTRACT(EPOCH FROM clock_timestamp())::double precision")
-        return literal_column("(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)")
+            return literal_column("EXTRACT(EPOCH FROM clock_timestamp())::double precision", Double())
+        return literal_column("(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)", Double())
+
+    def statement(self, build: Callable[[ColumnElement[float]], S]) -> S:
+        """Return the statement that ``build`` makes of the clock; building costs more than executing."""
+        if build not in self._statements:
+            self._statements[build] = build(self.now())
+        statement: S = self._statements[build]
+        return statement
 
     def upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: list[dict[str, Any]]) -> None:
         """Insert the rows, or update the ones whose keys exist."""
         if not rows:
             return
-        updated = [name for name in rows[0] if name not in keys]
-        if self.dialect == "mysql":
-            my = mysql.insert(table)
-            connection.execute(my.on_duplicate_key_update({name: my.inserted[name] for name in updated}), rows)
-        elif self.dialect == "postgresql":
-            pg = postgresql.insert(table)
-            connection.execute(
-                pg.on_conflict_do_update(index_elements=keys, set_={n: pg.excluded[n] for n in updated}), rows
-            )
+        statement = _upsert(self.dialect, table, tuple(keys), tuple(rows[0]))
+        if self.dialect == "postgresql":
+            connection.execute(statement, {"rows": json.dumps(rows, default=_enum_name)})
         else:
-            lite = sqlite.insert(table)
-            connection.execute(
-                lite.on_conflict_do_update(index_elements=keys, set_={n: lite.excluded[n] for n in updated}), rows
-            )
+            connection.execute(statement, rows)
 
     def keep_history(self) -> None:
         """Switch an SQLite file to a write-ahead log, so that readers never wait for writers."""
@@ -123,7 +133,7 @@ class Database:
         """Return a number that differs once another connection has changed the database; None if unknown."""
         if self.dialect != "sqlite":
             return None
-        return self.read(lambda c: int(c.exec_driver_sql("PRAGMA data_version").scalar_one()))
+        return self.read(lambda c: int(_command(c, "PRAGMA data_version").fetchone()[0]))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -174,17 +184,17 @@ class Database:
     def _begin(self, connection: Connection, durable: bool) -> None:
         if self.dialect == "sqlite":
             if durable is not self._durable:
-                connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                _command(connection, f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self._durable = durable
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _command(connection, "BEGIN IMMEDIATE")
         elif self.dialect == "postgresql" and not durable:
-            connection.exec_driver_sql("BEGIN; SET LOCAL synchronous_commit = off")
+            _command(connection, "BEGIN; SET LOCAL synchronous_commit = off")
         else:
-            connection.exec_driver_sql("BEGIN")
+            _command(connection, "BEGIN")
 
     def _rollback(self, connection: Connection) -> None:
         try:
-            connection.exec_driver_sql("ROLLBACK")
+            _command(connection, "ROLLBACK")
         except DBAPIError:
             self._drop()
 
@@ -232,6 +242,53 @@ class Database:
                 "tcp_user_timeout": 20_000,
             }
         return {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
+
+
+@contextmanager
+def _pipeline(connection: Connection) -> Iterator[None]:
+    dbapi = connection.dialect.loaded_dbapi
+    try:
+        with connection.connection.driver_connection.pipeline():  # type: ignore[union-attr]
+            yield
+    except dbapi.Error as error:
+        raise OperationalError(None, None, error) from error
+
+
+def _command(connection: Connection, statement: str) -> Any:
+    """Execute a constant statement straight on the driver, which is much cheaper, and return its cursor."""
+    dbapi = connection.dialect.loaded_dbapi
+    try:
+        cursor = connection.connection.cursor()
+        cursor.execute(statement)
+    except dbapi.Error as error:
+        raise OperationalError(statement, None, error, connection_invalidated=False) from error
+    return cursor
+
+
+@functools.lru_cache(maxsize=256)
+def _upsert(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Insert:
+    updated = [name for name in columns if name not in keys]
+    if dialect == "mysql":
+        my = mysql.insert(table).values({name: bindparam(name) for name in columns})
+        return my.on_duplicate_key_update({name: my.inserted[name] for name in updated})
+    if dialect == "postgresql":  # all rows as one JSON text: one statement, whatever their number
+        types = ", ".join(f"{name} {_postgresql_type(table.c[name])}" for name in columns)
+        source = f"json_to_recordset(CAST(:rows AS json)) AS r({types})"
+        rows = text(f"SELECT {', '.join(columns)} FROM {source}")  # noqa: S608 the names are the schema's
+        pg = postgresql.insert(table).from_select(list(columns), rows.columns(*(table.c[n] for n in columns)))
+        return pg.on_conflict_do_update(index_elements=keys, set_={n: pg.excluded[n] for n in updated})
+    lite = sqlite.insert(table).values({name: bindparam(name) for name in columns})
+    return lite.on_conflict_do_update(index_elements=keys, set_={n: lite.excluded[n] for n in updated})
+
+
+def _postgresql_type(column: Column[Any]) -> str:
+    return str(column.type.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+
+
+def _enum_name(value: Any) -> str:
+    if isinstance(value, enum.Enum):
+        return value.name
+    raise TypeError(f"{value!r} cannot be stored")
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:

@@ -11,20 +11,60 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Double,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 
 from storage import schema
 from storage.reading import chunks, to_utc
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Insert
 
     from storage.engine import Database
 
 _trials, _leases = schema.trials, schema.tuner_leases
+_studies, _ours = schema.studies, schema.tuner_studies
+
+
+_STUDY_AND_OURS = (
+    select(_studies.c.study_id, _ours.c.budget, _ours.c.stop_requested)
+    .join_from(_studies, _ours, _ours.c.study_id == _studies.c.study_id, isouter=True)
+    .where(_studies.c.study_id == bindparam("study"))
+)
+_LOCK_STUDY = _STUDY_AND_OURS.with_for_update(key_share=True, of=_studies)
+_LOCK_WHOLE = _STUDY_AND_OURS.with_for_update()
+_WAITS = text("trials.state = 'WAITING'")  # a literal: a bound value would not match the partial index
+_WAITING = (
+    select(_trials.c.trial_id).where(_trials.c.study_id == bindparam("study"), _WAITS).order_by(_trials.c.trial_id)
+)
+_LAST_TRIAL = (
+    select(_trials.c.trial_id, _trials.c.number)
+    .where(_trials.c.study_id == bindparam("study"), _trials.c.trial_id > bindparam("past"))
+    .order_by(_trials.c.trial_id.desc())
+    .limit(literal_column("1"))
+)
+_TRIALS_PAST = (
+    select(_trials.c.trial_id, _trials.c.number)
+    .where(_trials.c.study_id == bindparam("study"), _trials.c.trial_id > bindparam("past"))
+    .order_by(_trials.c.trial_id)
+)
+
+
+_INSERT_RETURNING = insert(_trials).returning(_trials.c.trial_id, _trials.c.number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +87,8 @@ def lock_study(connection: Connection, study_id: int) -> tuple[int | None, bool]
     Raises:
         KeyError: there is no such study.
     """
-    studies, ours = schema.studies, schema.tuner_studies
-    query = (
-        select(studies.c.study_id, ours.c.budget, ours.c.stop_requested)
-        .join_from(studies, ours, ours.c.study_id == studies.c.study_id, isouter=True)
-        .where(studies.c.study_id == study_id)
-        .with_for_update(key_share=True, of=studies)
-    )
-    if connection.dialect.name in {"mysql", "mariadb"}:
-        query = query.with_for_update()
-    row = connection.execute(query).one_or_none()
+    query = _LOCK_WHOLE if connection.dialect.name == "mysql" else _LOCK_STUDY
+    row = connection.execute(query, {"study": study_id}).one_or_none()
     if row is None:
         raise KeyError(f"there is no study with id {study_id}")
     return row[1], row[2] is not None
@@ -114,7 +146,7 @@ def waiting(connection: Connection, study_id: int, below: int | None, limit: int
     query = (
         select(_trials.c.trial_id, begun)
         .join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id, isouter=True)
-        .where(_trials.c.study_id == study_id, _waits())
+        .where(_trials.c.study_id == study_id, _WAITS)
         .order_by(begun.desc(), _trials.c.trial_id)
         .limit(limit)
     )
@@ -125,22 +157,15 @@ def waiting(connection: Connection, study_id: int, below: int | None, limit: int
 
 def waiting_ids(connection: Connection, study_id: int) -> list[int]:
     """Return the ids of the waiting trials, at a cost that depends on them alone."""
-    query = select(_trials.c.trial_id).where(_trials.c.study_id == study_id, _waits())
-    return list(connection.execute(query.order_by(_trials.c.trial_id)).scalars())
+    return list(connection.execute(_WAITING, {"study": study_id}).scalars())
 
 
-def _waits() -> Any:
-    return text("trials.state = 'WAITING'")  # a literal: a bound value would not match the partial index
-
-
-def take_waiting(
-    database: Database, connection: Connection, study_id: int, trial_ids: Collection[int], terms: Terms
-) -> list[int]:
+def take_waiting(database: Database, connection: Connection, trial_ids: Collection[int], terms: Terms) -> list[int]:
     """Lease those of the trials that are still waiting, and return them."""
     taken = list(
         connection.execute(
             select(_trials.c.trial_id)
-            .where(_trials.c.trial_id.in_(list(trial_ids)), _waits())
+            .where(_trials.c.trial_id.in_(list(trial_ids)), _WAITS)
             .order_by(_trials.c.trial_id)
             .with_for_update(skip_locked=True)
         ).scalars()
@@ -151,21 +176,19 @@ def take_waiting(
             .where(_trials.c.trial_id.in_(taken))
             .values(state=TrialState.RUNNING, datetime_start=to_utc(datetime.now()))
         )
-        lease(database, connection, study_id, taken, terms)
+        _lease(database, connection, taken, terms)
     return taken
 
 
 def add_new(
-    database: Database,
     connection: Connection,
     study_id: int,
     count: int,
     *,
-    terms: Terms,
     last: tuple[int, int],
     template: FrozenTrial | None = None,
 ) -> dict[int, int]:
-    """Insert ``count`` running trials with leases and return {trial id: number}; the study must be locked.
+    """Insert ``count`` running trials and return {trial id: number}; the study must be locked.
 
     ``last`` is the (id, number) of the study's last trial.
     """
@@ -175,15 +198,12 @@ def add_new(
         {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
         for number in range(last_number + 1, last_number + 1 + count)
     ]
-    connection.execute(insert(_trials), rows)
-    added = connection.execute(
-        select(_trials.c.trial_id, _trials.c.number)
-        .where(_trials.c.study_id == study_id, _trials.c.trial_id > last_id)
-        .order_by(_trials.c.trial_id)
-    )
+    if connection.dialect.insert_executemany_returning:
+        added = connection.execute(_INSERT_RETURNING, rows)
+    else:
+        connection.execute(insert(_trials), rows)
+        added = connection.execute(_TRIALS_PAST, {"study": study_id, "past": last_id})
     numbers = {row[0]: row[1] for row in added}
-    if template is None or template.state is TrialState.RUNNING:
-        lease(database, connection, study_id, numbers, terms)
     return numbers
 
 
@@ -198,40 +218,52 @@ def settle_template(connection: Connection, trial_id: int, template: FrozenTrial
 
 def last_trial(connection: Connection, study_id: int, known: tuple[int, int]) -> tuple[int, int]:
     """Return (id, number) of the study's last trial, looking only past the one that is known."""
-    row = connection.execute(
-        select(_trials.c.trial_id, _trials.c.number)
-        .where(_trials.c.study_id == study_id, _trials.c.trial_id > known[0])
-        .order_by(_trials.c.trial_id.desc())
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_LAST_TRIAL, {"study": study_id, "past": known[0]}).one_or_none()
     return known if row is None else (row[0], row[1])
 
 
-def lease(
-    database: Database,
-    connection: Connection,
-    study_id: int,
-    trial_ids: Collection[int] | Mapping[int, int],
-    terms: Terms,
-) -> None:
-    """Write leases under the terms' token."""
-    begun: dict[int, int] = {}
+def first_lease(database: Database, connection: Connection, trial_ids: Collection[int], terms: Terms) -> None:
+    """Write leases of new trials."""
+    of_all = {"worker": terms.worker_id, "token": terms.token, "seconds": terms.seconds}
     for chunk in chunks(trial_ids):
-        query = select(_leases.c.trial_id, _leases.c.attempt).where(_leases.c.trial_id.in_(chunk))
-        begun.update({row[0]: row[1] for row in connection.execute(query)})
-    fresh = [trial_id for trial_id in trial_ids if trial_id not in begun]
-    expires = database.now() + terms.seconds
-    owner = {"worker_id": terms.worker_id, "token": terms.token}
+        connection.execute(database.statement(_insert_leases), {"ids": chunk, **of_all})
+
+
+def _insert_leases(now: ColumnElement[float]) -> Insert:
+    row = select(
+        _trials.c.trial_id,
+        _trials.c.study_id,
+        bindparam("worker", type_=Integer()),
+        bindparam("token", type_=BigInteger()),
+        literal_column("1"),
+        now + bindparam("seconds", type_=Double()),
+    ).where(_trials.c.trial_id.in_(bindparam("ids", expanding=True)))
+    return insert(_leases).from_select(["trial_id", "study_id", "worker_id", "token", "attempt", "expires"], row)
+
+
+def _lease(database: Database, connection: Connection, trial_ids: Collection[int], terms: Terms) -> None:
+    """Write leases under the terms' token."""
+    query = select(_leases.c.trial_id).where(_leases.c.trial_id.in_(list(trial_ids)))
+    begun = set(connection.execute(query).scalars())
     if begun:
         connection.execute(
             update(_leases)
             .where(_leases.c.trial_id.in_(list(begun)))
-            .values(**owner, attempt=_leases.c.attempt + 1, expires=expires)
+            .values(
+                worker_id=terms.worker_id,
+                token=terms.token,
+                attempt=_leases.c.attempt + 1,
+                expires=database.now() + terms.seconds,
+            )
         )
-    for trial_id in fresh:
-        connection.execute(
-            insert(_leases).values(trial_id=trial_id, study_id=study_id, **owner, attempt=1, expires=expires)
-        )
+    fresh = [trial_id for trial_id in trial_ids if trial_id not in begun]
+    if fresh:
+        first_lease(database, connection, fresh, terms)
+
+
+def seconds_now(database: Database, connection: Connection) -> float:
+    """Return the database's time, in seconds since 1970."""
+    return float(connection.execute(select(database.now())).scalar_one())
 
 
 def renew(database: Database, connection: Connection, tokens: Mapping[int, int], seconds: float) -> set[int]:

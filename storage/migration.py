@@ -35,6 +35,9 @@ def check(database: Database) -> bool:
             )
         create_all(database)
         return True
+    if database.create and database.read(lambda c: c.execute(select(schema.version_info)).first()) is None:
+        create_all(database)  # MySQL commits each table: others are at it, or were killed at it
+        return True
     _check_optuna(database, names)
     if "tuner_version" not in names:
         return False

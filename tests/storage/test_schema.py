@@ -12,22 +12,23 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import Dialect, Table, create_engine
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
 import storage as st
 from storage import schema, urls
 
+DIALECTS: list[Dialect] = [module.dialect() for module in (sqlite, postgresql, mysql)]
 THEIRS: dict[str, Table] = dict(models.BaseModel.metadata.tables)
 
 
 def _ddl(table: Table, dialect: Dialect) -> tuple[str, ...]:
-    indexes = sorted(table.indexes, key=lambda index: str(index.name))
-    statements = (CreateTable(table), *(CreateIndex(index) for index in indexes))
+    statements: list[DDLElement] = [CreateTable(table)]
+    statements += [CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name))]
     return tuple(str(statement.compile(dialect=dialect)) for statement in statements)
 
 
 @pytest.mark.parametrize("name", sorted(THEIRS))
-@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect(), mysql.dialect()], ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 def test_tables_are_created_by_the_same_statements_as_optunas(name: str, dialect: Dialect) -> None:
     ours = tuple(text.replace("DATETIME(6)", "DATETIME") for text in _ddl(schema.optuna_tables.tables[name], dialect))
     assert ours == _ddl(THEIRS[name], dialect)
