@@ -49,22 +49,20 @@ class CrossEntropy(Loss):
             raise ValueError(f"class_weights must be 0 or more, got {self.class_weights!r}")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = torch.log_softmax(outputs, -1)
+        scores = _log_softmax(outputs)
         wanted, total = self._wanted(outputs, targets)
         return -(wanted * scores).flatten(1).sum(1) / total
 
     def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        scores = torch.log_softmax(outputs, -1)
+        scores = _log_softmax(outputs)
+        if self == _PLAIN:
+            return _plain_backward(scores, targets.unsqueeze(-1), gradient)
         wanted, total = self._wanted(outputs, targets)
-        members = len(outputs)
-        loss = torch.bmm(wanted.view(members, 1, -1), scores.view(members, -1, 1)).view(members)
-        slope = scores.exp_()  # softmax
-        if isinstance(total, int):
-            torch.sub(slope, wanted, out=gradient).mul_(1.0 / total)
-            return loss.mul_(-1.0 / total)
-        slope.mul_(wanted.sum(-1, keepdim=True)).sub_(wanted)
-        torch.div(slope, total.view(-1, *[1] * (outputs.ndim - 1)), out=gradient)
-        return loss.neg_().div_(total)
+        loss = (wanted * scores).flatten(1).sum(1).neg_().div_(total)
+        slope = scores.exp_().mul_(wanted.sum(-1, keepdim=True)).sub_(wanted)
+        divisor = total.view(-1, *[1] * (outputs.ndim - 1)) if isinstance(total, Tensor) else total
+        torch.div(slope, divisor, out=gradient)
+        return loss
 
     def _wanted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
         """Return the distributions ``[M, B, ..., C]`` that are wanted of the outputs, and the sums of their weights."""
@@ -78,6 +76,28 @@ class CrossEntropy(Loss):
         if self.class_weights is None and self.ignore_index is None:
             return wanted, targets[0].numel()
         return wanted, weights[targets].flatten(1).sum(1)
+
+
+_PLAIN = CrossEntropy()
+
+FEW_CLASSES = 32
+"""Up to so many classes, torch is quicker at a softmax over the first axis of a copy than over the last axis."""
+
+
+def _log_softmax(outputs: Tensor) -> Tensor:
+    classes = outputs.shape[-1]
+    if classes > FEW_CLASSES or outputs.device.type != "cpu":
+        return torch.log_softmax(outputs, -1)
+    return torch.log_softmax(outputs.reshape(-1, classes).t().contiguous(), 0).t().view(outputs.shape)
+
+
+def _plain_backward(scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+    """Without weights and smoothing: the gradient is the softmax, less one at the target."""
+    share = 1.0 / targets[0].numel()
+    loss = scores.gather(-1, targets).flatten(1).sum(1).mul_(-share)
+    torch.mul(scores.exp_(), share, out=gradient)
+    gradient.scatter_add_(-1, targets, gradient.new_full((1,), -share).expand(targets.shape))
+    return loss
 
 
 @lru_cache(maxsize=64)

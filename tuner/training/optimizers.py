@@ -209,12 +209,14 @@ class Adam(_Moments):
         self.fused = self.weights.device.type == "cpu"
         rows = (self.weights, self.gradient, *self.state)
         self.rows = [[[tensor] for tensor in row] for row in zip(*(t.unbind(0) for t in rows), strict=True)]
+        self.count = torch.zeros(len(self.weights))
+        self.counts = [[count] for count in self.count.unbind(0)]
 
     def begin(self, rates: Tensor, updates: Tensor) -> None:
         if self.fused:
             self.numbers = list(zip(*self._betas(), self._eps(), strict=True))
             self.row_rates = rates.t().tolist()
-            self.counts = [[[count] for count in row] for row in _all_numbers(updates.t())]
+            self.count.copy_(updates[:, 0] - 1)
             return
         root = (1.0 - self.beta2s**updates).sqrt()
         self.rates = self.table(-rates / (1.0 - self.beta1**updates) * root)
@@ -222,14 +224,15 @@ class Adam(_Moments):
 
     def step(self, index: int) -> None:
         if self.fused:
-            self._fused_step(self.row_rates[index], self.counts[index])
+            self._fused_step(self.row_rates[index])
             return
         mean, square = self._update_moments()
         root = torch.sqrt(square, out=self.scratch).add_(self.floors[index])
         self.weights.addcmul_(torch.div(mean, root, out=self.scratch), self.rates[index])
 
-    def _fused_step(self, rates: list[float], counts: list[list[Tensor]]) -> None:
-        for row, count, rate, (beta1, beta2, eps) in zip(self.rows, counts, rates, self.numbers, strict=True):
+    def _fused_step(self, rates: list[float]) -> None:
+        self.count.add_(1.0)
+        for row, count, rate, (beta1, beta2, eps) in zip(self.rows, self.counts, rates, self.numbers, strict=True):
             torch._fused_adam_(  # type: ignore[call-overload]  # six lists of tensors
                 *row,
                 [],
@@ -242,11 +245,6 @@ class Adam(_Moments):
                 amsgrad=False,
                 maximize=False,
             )
-
-
-def _all_numbers(table: Tensor) -> list[tuple[Tensor, ...]]:
-    """Return each number of a table as a tensor of its own, in single precision: so torch counts steps."""
-    return [row.unbind(0) for row in table.to(torch.float32).unbind(0)]
 
 
 class AdaMax(_Moments):
