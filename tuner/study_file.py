@@ -136,9 +136,13 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     moved = {
         key: str(folder / value)
         for key, value in data.items()
-        if isinstance(value, str) and not Path(value).is_absolute() and (folder / value).is_file()
+        if _names_a_file(key) and isinstance(value, str) and (folder / value).exists()
     }
     return {**values, "data": {**data, **moved}}
+
+
+def _names_a_file(key: str) -> bool:
+    return key == "source" or key.endswith(("_file", "_folder"))
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -67,10 +67,7 @@ class Running:
     claim: Claim
     trial: optuna.Trial
     member: Member
-    params: Mapping[str, Any]
-    cohort: Cohort
-    started: float
-    scores: dict[int, list[float]]
+    scores: dict[int, list[float]] = field(default_factory=dict)
     """The optimised metrics after each epoch of this run."""
 
 
@@ -94,7 +91,7 @@ def open_trial(storage: SQLStorage, study: optuna.Study, claim: Claim, seed: int
 
 def recipe(params: Mapping[str, Any], training: Training, *, seed: int) -> Recipe:
     """Return how a trial with ``params`` is trained; ``seed`` is the trial's own."""
-    known = {field.name for field in fields(Recipe)}
+    known = {item.name for item in fields(Recipe)}
     values = {name: value for name, value in params.items() if name in known}
     if values.get("optimizer") == "gradient_descent":
         values["batch_size"] = None
@@ -143,7 +140,7 @@ class TrainableWorker:
         )
         self.study = make_study(storage, study_id, spec, strategy)
         self.running: dict[int, Running] = {}
-        self.cohorts: dict[Hashable, Cohort] = {}
+        self.cohort = Cohort(self.dataset, self.metrics, device=device)
         self._constant_loss: dict[Hashable, float] = {}
 
     def run(self) -> str:
@@ -196,31 +193,32 @@ class TrainableWorker:
             network=lambda: self.trainable.network(params),
             loss=self.trainable.loss(params),
         )
-        key = member.key(self.dataset.training)
-        cohort = self.cohorts.setdefault(key, Cohort(self.dataset, self.metrics, device=self.device))
-        cohort.join(member)
-        self.running[claim.number] = Running(
-            claim=claim, trial=trial, member=member, params=params, cohort=cohort, started=time.time(), scores={}
-        )
+        self.cohort.join(member)
+        self.running[claim.number] = Running(claim=claim, trial=trial, member=member)
 
     def _advance(self) -> None:
-        """Train every cohort one epoch, write what came of it, and let go who is done."""
-        for key, cohort in list(self.cohorts.items()):
-            present = [member.number for member in cohort.members]
-            try:
-                results = cohort.epoch()
-            except Exception as error:  # noqa: BLE001 - see _fill
-                for number in present:
-                    self._fail(self.running[number], error)
-                del self.cohorts[key]
-                continue
-            ended = [result for result in results if self._note(self.running[result.number], result)]
-            if ended:
-                with self.storage.batch():
-                    for result in ended:
-                        self._tell(self.running.pop(result.number), result)
-            if not cohort.members:
-                del self.cohorts[key]
+        """Train the cohort one epoch, write what came of it, and let go who is done."""
+        try:
+            results = self.cohort.epoch()
+        except Exception as error:  # noqa: BLE001 - see _fill
+            self._blame(error)
+            return
+        ended = [result for result in results if self._note(self.running[result.number], result)]
+        if ended:
+            with self.storage.batch():
+                for result in ended:
+                    self._tell(self.running.pop(result.number), result)
+
+    def _blame(self, error: Exception) -> None:
+        """Fail the trial that raised; of several, nobody knows which did: they begin again in a smaller cohort."""
+        if len(self.running) > 1:
+            self.places = len(self.running) // 2 if failures.is_out_of_memory(error) else 1
+            self._release()
+            return
+        (running,) = self.running.values()
+        self.cohort.leave(running.member)
+        self.running.clear()
+        self._tell_failure(running.claim, running.trial, error)
 
     def _note(self, running: Running, result: EpochResult) -> bool:
         """Write what an epoch came to; return whether the trial has ended by it."""
@@ -239,7 +237,7 @@ class TrainableWorker:
         if result.diverged or result.stopped or result.finished:
             return True
         if len(self.metrics) == 1 and running.trial.should_prune():
-            running.cohort.leave(running.member)
+            self.cohort.leave(running.member)
             return True
         return False
 
@@ -279,11 +277,6 @@ class TrainableWorker:
         one = tuple(tensor[:1] for tensor in self.dataset.validation.inputs)
         return predict(member.module, one).shape[-1]
 
-    def _fail(self, running: Running, error: Exception) -> None:
-        running.cohort.leave(running.member)
-        del self.running[running.claim.number]
-        self._tell_failure(running.claim, running.trial, error)
-
     def _tell_failure(self, claim: Claim, trial: optuna.Trial, error: Exception) -> None:
         failure = failures.describe(error)
         trial.set_user_attr(attributes.FAILURE, failure)
@@ -292,6 +285,8 @@ class TrainableWorker:
         raise_if_hopeless(self.study)
 
     def _release(self) -> None:
+        for running in self.running.values():
+            self.cohort.leave(running.member)
         self.storage.release([running.claim.trial_id for running in self.running.values()])
         self.running.clear()
 
