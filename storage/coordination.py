@@ -48,7 +48,9 @@ class Coordination(Holder):
         terms = self._terms()
         tail = self._cache(study_id).tail
         tries = 0
+        begun = datetime.now()
         begun_before: set[int] = set()
+        spared = self.held()
 
         def work(connection: Connection) -> tuple[list[FrozenTrial], dict[int, int]]:
             nonlocal tries, tail
@@ -59,9 +61,9 @@ class Coordination(Holder):
                 return load_trials(connection, earlier), {}
             if stop:
                 return [], {}
-            leases.expire(self.database, connection, study_id)
+            leases.expire(self.database, connection, study_id, spared)
             candidates = leases.waiting(connection, study_id, budget, k)
-            begun_before.update(trial_id for trial_id, begun in candidates if begun)
+            begun_before.update(trial_id for trial_id, before in candidates if before)
             ids = [trial_id for trial_id, _ in candidates]
             taken = leases.take_waiting(self.database, connection, ids, terms)
             old = load_trials(connection, taken)
@@ -71,7 +73,7 @@ class Coordination(Holder):
                 room = room if budget is None else min(room, budget - tail[1] - 1)
             if room <= 0:
                 return old, {}
-            new = leases.add_new(connection, study_id, room, last=tail)
+            new = leases.add_new(connection, study_id, room, last=tail, start=begun)
             self.database.nothing_more_is_read(connection)
             leases.first_lease(self.database, connection, new, terms)
             return old, new
@@ -81,7 +83,6 @@ class Coordination(Holder):
             cache = self._cache(study_id)
             cache.tail = max((cache.tail, tail, *new.items()))
             claims = []
-            begun = datetime.now()
             for trial in (*old, *(_new_trial(trial_id, number, begun) for trial_id, number in new.items())):
                 self._hold(copy_trial(trial), study_id, terms.token)
                 resumed = trial._trial_id in begun_before
@@ -107,6 +108,7 @@ class Coordination(Holder):
         self._need_our_tables()
         terms = self._terms()
         tail = self._cache(study_id).tail
+        begun = datetime.now() if template is None else template.datetime_start
         tries = 0
 
         def work(connection: Connection) -> tuple[int, int]:
@@ -116,7 +118,7 @@ class Coordination(Holder):
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
                 return next((t._trial_id, t.number) for t in load_trials(connection, earlier))
             last = leases.last_trial(connection, study_id, tail)
-            ((trial_id, number),) = leases.add_new(connection, study_id, 1, last=last, template=template).items()
+            ((trial_id, number),) = leases.add_new(connection, study_id, 1, last=last, start=begun).items()
             if template is None:
                 self.database.nothing_more_is_read(connection)
             if template is None or template.state is TrialState.RUNNING:
@@ -131,7 +133,7 @@ class Coordination(Holder):
             cache = self._cache(study_id)
             cache.tail = max(cache.tail, (trial_id, number))
             if template is None:
-                self._hold(_new_trial(trial_id, number, datetime.now()), study_id, terms.token)
+                self._hold(_new_trial(trial_id, number, begun), study_id, terms.token)
             else:
                 trial = copy_trial(template)
                 trial.number, trial._trial_id = number, trial_id
@@ -166,7 +168,8 @@ class Coordination(Holder):
             return
         self._looked_for_expired = now
         if self.database.read(lambda c: leases.any_expired(self.database, c, study_id)):
-            self.database.write(lambda c: leases.expire(self.database, c, study_id))
+            spared = self.held()
+            self.database.write(lambda c: leases.expire(self.database, c, study_id, spared))
 
     # -- budget and stop flag
 
@@ -324,7 +327,7 @@ class Coordination(Holder):
         return self._has_our_tables
 
 
-def _new_trial(trial_id: int, number: int, begun: datetime) -> FrozenTrial:
+def _new_trial(trial_id: int, number: int, begun: datetime | None) -> FrozenTrial:
     return FrozenTrial(
         number=number,
         state=TrialState.RUNNING,

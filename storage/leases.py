@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
@@ -32,7 +32,7 @@ from storage import schema
 from storage.reading import chunks, to_utc
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Insert
+    from sqlalchemy import ColumnElement, Connection, Insert, Select
 
     from storage.engine import Database
 
@@ -99,24 +99,29 @@ def recall(connection: Connection, token: int) -> set[int]:
     return set(connection.execute(select(_leases.c.trial_id).where(_leases.c.token == token)).scalars())
 
 
-def expire(database: Database, connection: Connection, study_id: int) -> list[int]:
-    """Turn trials whose lease has run out into waiting ones, and return them."""
-    gone = list(
-        connection.execute(
-            select(_leases.c.trial_id)
-            .where(_leases.c.study_id == study_id, _leases.c.expires < database.now())
-            .order_by(_leases.c.trial_id)
-            .with_for_update(skip_locked=True)  # a locked one is being written by a living owner
-        ).scalars()
+def expire(database: Database, connection: Connection, study_id: int, spared: Collection[int]) -> None:
+    """Turn trials whose lease has run out into waiting ones, except the caller's own."""
+    expired = connection.execute(database.statement(_expired), {"study": study_id}).scalars()
+    set_free(connection, [trial_id for trial_id in expired if trial_id not in spared])
+
+
+def _expired(now: ColumnElement[float]) -> Select[Any]:
+    return (
+        select(_leases.c.trial_id)
+        .where(_leases.c.study_id == bindparam("study"), _leases.c.expires < now)
+        .order_by(_leases.c.trial_id)
+        .with_for_update(skip_locked=True)  # a locked one is being written by a living owner
     )
-    set_free(connection, gone)
-    return gone
 
 
 def any_expired(database: Database, connection: Connection, study_id: int) -> bool:
     """Return whether a lease of the study has run out."""
-    query = select(_leases.c.trial_id).where(_leases.c.study_id == study_id, _leases.c.expires < database.now())
-    return connection.execute(query.limit(1)).first() is not None
+    return connection.execute(database.statement(_any_expired), {"study": study_id}).first() is not None
+
+
+def _any_expired(now: ColumnElement[float]) -> Select[Any]:
+    expired = (_leases.c.study_id == bindparam("study")) & (_leases.c.expires < now)
+    return select(_leases.c.trial_id).where(expired).limit(literal_column("1"))
 
 
 def count_held(database: Database, connection: Connection, study_id: int) -> int:
@@ -186,16 +191,16 @@ def add_new(
     count: int,
     *,
     last: tuple[int, int],
-    template: FrozenTrial | None = None,
+    start: datetime | None,
 ) -> dict[int, int]:
     """Insert ``count`` running trials and return {trial id: number}; the study must be locked.
 
     ``last`` is the (id, number) of the study's last trial.
     """
     last_id, last_number = last
-    start = to_utc(datetime.now() if template is None else template.datetime_start)
+    begun = to_utc(start)
     rows = [
-        {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
+        {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": begun}
         for number in range(last_number + 1, last_number + 1 + count)
     ]
     if connection.dialect.insert_executemany_returning:

@@ -52,6 +52,22 @@ def at_scale(pruner: BasePruner) -> BasePruner:
     return made
 
 
+class _Indexed(BasePruner):
+    """What the indexed pruners share: an index for each study, left behind when the pruner is copied."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+
+    def _of_study(self, study: Study, make: Callable[[], T]) -> T:
+        """Return what is kept for the study, made at first."""
+        kept: WeakKeyDictionary[Study, dict[Any, Any]] = self.__dict__.setdefault("_kept", WeakKeyDictionary())
+        of_study = kept.setdefault(study, {})
+        if make not in of_study:
+            of_study[make] = make()
+        made: T = of_study[make]
+        return made
+
+
 class Curves:
     """The reports of the completed trials, sorted at each step."""
 
@@ -75,7 +91,7 @@ class Curves:
 
     def percentile(self, step: int, q: float, least: int) -> float:
         """Return numpy's ``nanpercentile`` of the values at the step; NaN where fewer than ``least`` reported."""
-        numbers, unknown = self._steps[step] if step in self._steps else ([], [0])
+        numbers, unknown = self._steps.get(step, ([], [0]))
         if len(numbers) + unknown[0] < least or not numbers:
             return math.nan
         place = (q / 100) * (len(numbers) - 1)
@@ -90,14 +106,14 @@ class Curves:
         return low + (high - low) * weight
 
 
-class IndexedPercentilePruner(PercentilePruner):
+class IndexedPercentilePruner(_Indexed, PercentilePruner):
     """:class:`optuna.pruners.PercentilePruner` over :class:`Curves`."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         storage = study._storage
         if not isinstance(storage, SQLStorage):
             return super().prune(study, trial)
-        curves = _of_study(self, study, Curves)
+        curves = self._of_study(study, Curves)
         new, curves.cursor = storage.finished_since(study._study_id, curves.cursor, max_age=FRESHNESS)
         curves.add(new)
         step = trial.last_step
@@ -155,13 +171,13 @@ class Brackets:
             self.rungs[bracket_of(trial)].add(trial)
 
 
-class IndexedSuccessiveHalvingPruner(SuccessiveHalvingPruner):
+class IndexedSuccessiveHalvingPruner(_Indexed, SuccessiveHalvingPruner):
     """:class:`optuna.pruners.SuccessiveHalvingPruner` over :class:`Rungs`."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         if not isinstance(study._storage, SQLStorage):
             return super().prune(study, trial)
-        brackets = _of_study(self, study, Brackets)
+        brackets = self._of_study(study, Brackets)
         brackets.update(study, lambda _: 0)
         return self.prune_among(brackets.rungs[0], study, trial, lambda _: True)
 
@@ -170,39 +186,44 @@ class IndexedSuccessiveHalvingPruner(SuccessiveHalvingPruner):
     ) -> bool:
         """Decide among the finished trials of ``rungs`` and the open ones that compete."""
         step = trial.last_step
-        if step is None:
-            return False
-        if self._min_resource is None:
-            if rungs.last_step is None:
-                return False
+        if self._min_resource is None and rungs.last_step is not None:
             self._min_resource = max(rungs.last_step // 100, 1)
-        if step < self._min_resource * self._reduction_factor**self._min_early_stopping_rate:
+        if step is None or self._min_resource is None or step < self._rung_step(self._min_resource, 0):
             return False
         rung = halving._get_current_rung(trial)
         value = trial.intermediate_values[step]
-        storage: Any = study._storage
         rivals: list[FrozenTrial] | None = None
-        while step >= self._min_resource * self._reduction_factor ** (self._min_early_stopping_rate + rung):
+        while step >= self._rung_step(self._min_resource, rung):
             if math.isnan(value):
                 return True
             if rivals is None:
-                others = storage.open_now(study._study_id, max_age=FRESHNESS)
-                rivals = [other for other in others if other._trial_id != trial._trial_id and competes(other)]
+                rivals = _rivals(study, trial, competes)
             key = halving._completed_rung_key(rung)
-            storage.set_trial_system_attr(trial._trial_id, key, value)
+            study._storage.set_trial_system_attr(trial._trial_id, key, value)
             running = [other.system_attrs[key] for other in rivals if key in other.system_attrs]
-            competing = _Merged(rungs.values[key], [*running, value])
-            if len(competing) <= self._bootstrap_count:
-                return True
-            place = max(len(competing) // self._reduction_factor - 1, 0)
-            if study.direction is StudyDirection.MAXIMIZE:
-                promoted = value >= competing[len(competing) - 1 - place]
-            else:
-                promoted = value <= competing[place]
-            if not promoted:
+            competing = _Merged(rungs.values.get(key, []), [*running, value])
+            if not self._promoted(competing, study.direction, value):
                 return True
             rung += 1
         return False
+
+    def _rung_step(self, min_resource: int, rung: int) -> int:
+        return int(min_resource * self._reduction_factor ** (self._min_early_stopping_rate + rung))
+
+    def _promoted(self, competing: _Merged, direction: StudyDirection, value: float) -> bool:
+        """Whether the value is among the best of the rung."""
+        if len(competing) <= self._bootstrap_count:
+            return False
+        place = max(len(competing) // self._reduction_factor - 1, 0)
+        if direction is StudyDirection.MAXIMIZE:
+            return value >= competing[len(competing) - 1 - place]
+        return value <= competing[place]
+
+
+def _rivals(study: Study, trial: FrozenTrial, competes: Callable[[FrozenTrial], bool]) -> list[FrozenTrial]:
+    storage: Any = study._storage
+    others = storage.open_now(study._study_id, max_age=FRESHNESS)
+    return [other for other in others if other._trial_id != trial._trial_id and competes(other)]
 
 
 class _Merged:
@@ -223,7 +244,7 @@ class _Merged:
         return self._long[place - before]
 
 
-class IndexedHyperbandPruner(HyperbandPruner):
+class IndexedHyperbandPruner(_Indexed, HyperbandPruner):
     """:class:`optuna.pruners.HyperbandPruner` over :class:`Rungs`, a set for each bracket."""
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -238,7 +259,7 @@ class IndexedHyperbandPruner(HyperbandPruner):
         def bracket_of(other: FrozenTrial) -> int:
             return self._get_bracket_id(study, other)
 
-        brackets = _of_study(self, study, Brackets)
+        brackets = self._of_study(study, Brackets)
         brackets.update(study, bracket_of)
         mine = bracket_of(trial)
         pruner = self._pruners[mine]
@@ -257,7 +278,7 @@ class IndexedHyperbandPruner(HyperbandPruner):
 
     def _create_bracket_study(self, study: Study, bracket_id: int) -> Study:
         # Optuna makes a class and a study for every parameter it suggests; one a bracket is the same.
-        made = _of_study(self, study, dict)
+        made = self._of_study(study, dict)
         if bracket_id not in made:
             made[bracket_id] = super()._create_bracket_study(study, bracket_id)
             made[bracket_id]._thread_local = study._thread_local
@@ -269,16 +290,6 @@ def _halving_twin(pruner: SuccessiveHalvingPruner) -> IndexedSuccessiveHalvingPr
     twin = at_scale(pruner)
     assert isinstance(twin, IndexedSuccessiveHalvingPruner)
     return twin
-
-
-def _of_study(pruner: BasePruner, study: Study, make: Callable[[], T]) -> T:
-    """Return what the pruner keeps for the study, made at first."""
-    kept: WeakKeyDictionary[Study, dict[Any, Any]] = pruner.__dict__.setdefault("_kept", WeakKeyDictionary())
-    of_study = kept.setdefault(study, {})
-    if make not in of_study:
-        of_study[make] = make()
-    made: T = of_study[make]
-    return made
 
 
 _TWINS: dict[type[BasePruner], type[BasePruner]] = {

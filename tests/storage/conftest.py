@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -98,3 +98,32 @@ def empty(url: str) -> None:
 
 def _clear(table: Table, connection: Connection) -> None:
     connection.execute(table.delete())
+
+
+class Clock:
+    """The database's clock, told by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def worker(url: str, clock: Clock) -> Iterator[Callable[[], st.SQLStorage]]:
+    """Open further storages on the same database, as other workers have; leases last 60 s of the clock."""
+    opened: list[st.SQLStorage] = []
+
+    def open_one() -> st.SQLStorage:
+        opened.append(st.SQLStorage(url, lease=60.0, clock=clock))
+        return opened[-1]
+
+    yield open_one
+    for storage in opened:
+        storage.close()

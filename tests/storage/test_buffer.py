@@ -1,0 +1,162 @@
+"""Writes are few, and what is promised to be on disk is in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import Trial, TrialState
+from sqlalchemy import Connection
+
+import storage as st
+from storage import engine
+
+Open = Callable[[], st.SQLStorage]
+
+
+@contextmanager
+def _commits() -> Iterator[list[str]]:
+    """Count transactions."""
+    seen: list[str] = []
+    real = engine._command
+
+    def counting(connection: Connection, statement: str) -> object:
+        if statement == "COMMIT":
+            seen.append(statement)
+        return real(connection, statement)
+
+    engine._command = counting
+    try:
+        yield seen
+    finally:
+        engine._command = real
+
+
+def test_claiming_reporting_and_telling_sixteen_trials_are_few_transactions(worker: Open) -> None:
+    storage = worker()
+    study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
+    with _commits() as commits:
+        claims = storage.claim(study._study_id, 16)
+    assert len(commits) == 1
+    with _commits() as commits, storage.batch():
+        members = [Trial(study, claim.trial_id) for claim in claims]
+        for member in members:
+            for i in range(8):
+                member.suggest_float(f"p{i}", 0, 1)
+    assert len(commits) == 1
+    with _commits() as commits, storage.batch():
+        for member in members:
+            member.report(0.5, 0)
+            storage.record_epoch(member._trial_id, 0, {"training_loss": 0.5})
+    assert len(commits) == 1
+    with _commits() as commits, storage.batch():
+        for member in members:
+            study.tell(member, 0.5)
+    assert len(commits) == 1
+    seen = worker().get_all_trials(study._study_id)
+    assert all(
+        t.state is TrialState.COMPLETE and len(t.params) == 8 and t.intermediate_values == {0: 0.5} for t in seen
+    )
+
+
+def test_what_is_told_is_in_the_database_with_all_that_came_before(worker: Open) -> None:
+    storage, other = worker(), worker()
+    study_id = storage.create_new_study([StudyDirection.MAXIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    storage.set_trial_param(claim.trial_id, "x", 0.5, FloatDistribution(0, 1))
+    storage.set_trial_param(claim.trial_id, "c", 1, CategoricalDistribution(("a", None)))
+    storage.set_trial_intermediate_value(claim.trial_id, 0, float("nan"))
+    storage.set_trial_intermediate_value(claim.trial_id, 1, float("inf"))
+    storage.set_trial_user_attr(claim.trial_id, "quote", 'it\'s "ü" \\ {}')
+    storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [float("-inf")])
+    seen, kept = other.get_trial(claim.trial_id), storage.get_trial(claim.trial_id)
+    assert repr(seen) == repr(kept)
+    assert seen.params == {"x": 0.5, "c": None}
+    assert seen.user_attrs == {"quote": 'it\'s "ü" \\ {}'}
+
+
+def test_own_reads_see_what_is_buffered(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    with storage.batch():
+        storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
+        storage.record_epoch(claim.trial_id, 0, {"training_loss": 2.0})
+        assert storage.get_trial(claim.trial_id).intermediate_values == {0: 1.0}
+        assert storage.epochs(claim.trial_id) == [(0, {"training_loss": 2.0})]
+        storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+        assert storage.get_all_trials(study_id)[0].state is TrialState.COMPLETE
+        assert storage.get_all_trials(study_id, states=(TrialState.RUNNING,)) == []
+        assert storage.get_n_trials(study_id, TrialState.COMPLETE) == 1
+
+
+def test_reports_reach_the_database_behind_the_back_of_the_training(worker: Open) -> None:
+    storage, other = worker(), worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
+    while not other.get_trial(claim.trial_id).intermediate_values:
+        pass  # the test's time limit is the limit
+
+
+def test_flushing_leaves_nothing_behind(worker: Open) -> None:
+    storage, other = worker(), worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    storage.set_trial_user_attr(claim.trial_id, "k", [1])
+    storage.flush()
+    assert other.get_trial(claim.trial_id).user_attrs == {"k": [1]}
+
+
+def test_snapshots_do_not_change_under_the_reader(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    before = storage.get_all_trials(study_id, deepcopy=False)
+    storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
+    storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+    assert before[0].intermediate_values == {}
+    assert before[0].state is TrialState.RUNNING
+
+
+def test_a_finished_trial_is_read_once(worker: Open) -> None:
+    writer, reader = worker(), worker()
+    study_id = writer.create_new_study([StudyDirection.MINIMIZE])
+    for _ in range(3):
+        (claim,) = writer.claim(study_id, 1)
+        writer.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.0])
+    first = reader.get_all_trials(study_id, deepcopy=False)
+    (claim,) = writer.claim(study_id, 1)
+    writer.set_trial_state_values(claim.trial_id, TrialState.PRUNED, [0.0])
+    again = reader.get_all_trials(study_id, deepcopy=False)
+    assert [t.number for t in again] == [0, 1, 2, 3]
+    assert all(old is new for old, new in zip(first, again, strict=False))
+    assert reader.finished_since(study_id, 3)[0] == again[3:]
+
+
+def test_trials_of_other_workers_show_as_they_are(worker: Open) -> None:
+    writer, reader = worker(), worker()
+    study_id = writer.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = writer.claim(study_id, 1)
+    assert [t.state for t in reader.get_all_trials(study_id)] == [TrialState.RUNNING]
+    writer.set_trial_intermediate_value(claim.trial_id, 0, 3.0)
+    writer.flush()
+    assert reader.open_now(study_id)[0].intermediate_values == {0: 3.0}
+    assert reader.get_all_trials(study_id)[0].intermediate_values == {0: 3.0}
+    writer.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [3.0])
+    assert reader.get_all_trials(study_id, states=(TrialState.COMPLETE,))[0].value == 3.0
+    assert reader.open_now(study_id) == []
+    assert reader.get_best_trial(study_id).value == 3.0
+
+
+def test_study_attributes_in_a_batch_are_written_with_it(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    with storage.batch():
+        storage.set_study_user_attr(study_id, "a", 1)
+        storage.set_study_system_attr(study_id, "b", 2)
+    other = worker()
+    assert (other.get_study_user_attrs(study_id), other.get_study_system_attrs(study_id)) == ({"a": 1}, {"b": 2})
