@@ -92,6 +92,7 @@ def run(results: Results, *, workers: int | None, observer: Observer | None, joi
             _watch(launcher, results, observer)
         reason = _reason(launcher.departures)
     finally:
+        free_the_dead(results)
         if not joining:
             storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
         storage.flush()

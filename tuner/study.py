@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"
 WAYS_TO_NAME_STORAGE = ("TUNER_STORAGE", "OPTUNA_STORAGE")
+FIRST_CONTACT_SECONDS = 5.0
+"""How long a database may stay silent when it is first asked; once it has answered, much longer."""
 
 Observer = Callable[[Results], None]
 """Called a few times a second while a study runs, and once at its end."""
@@ -93,8 +95,11 @@ def open_storage(url: str | None = None, *, create: bool = False) -> SQLStorage:
         storage.StorageError: when it cannot be reached or used.
     """
     import storage
+    from storage.engine import PATIENCE
 
-    return storage.open_storage(storage_url(url), create=create)
+    opened = storage.open_storage(storage_url(url), create=create, patience=FIRST_CONTACT_SECONDS)
+    opened.database.patience = PATIENCE
+    return opened
 
 
 def load(name: str, *, storage: str | None = None) -> Results:
@@ -123,7 +128,7 @@ def delete(name: str, *, storage: str | None = None) -> None:
     workers = results.storage.list_workers(results.study_id)
     if workers:
         raise UsageError(
-            f"study '{name}' has {len(workers)} workers at work; `tuner stop {name}` asks them to leave first"
+            f"study '{name}' has {len(workers)} worker{'s' * (len(workers) > 1)} at work; `tuner stop {name}` asks them to leave first"
         )
     results.storage.delete_study(results.study_id)
 

@@ -92,10 +92,13 @@ def _listen(leaving: Leaving, *, interrupt: bool) -> None:
         if interrupt:
             raise KeyboardInterrupt
 
+    main = threading.get_ident()
+
     def wait_for_end_of_input() -> None:
         while sys.stdin.read(1):
             pass
-        signal.raise_signal(signal.SIGTERM)
+        # to the main thread itself: a signal that another thread takes does not wake it from a sleep
+        signal.pthread_kill(main, signal.SIGTERM)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)

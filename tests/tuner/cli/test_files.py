@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tuner.cli.conftest import Run
+from tuner.study_file import built_in_names, read_text
+
+OBJECTIVE = """
+def objective(trial):
+    print("called")
+    return trial.suggest_float("x", 0, 1) ** 2
+
+def broken(trial):
+    raise ValueError("mine")
+"""
+
+
+@pytest.mark.parametrize("name", built_in_names())
+def test_init_copies_a_built_in_study(run: Run, name: str) -> None:
+    assert run("init", name).exit_code == 0
+    assert Path(f"{name}.toml").read_text(encoding="utf-8") == read_text(name)
+
+
+def test_init_never_overwrites_unless_told_to(run: Run) -> None:
+    Path("churn.toml").write_text("mine")
+    arguments = ("init", "churn", "--data", "churn.csv", "--target", "churned")
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        "Error: churn.toml: it is there already; --force overwrites it\n",
+    )
+    assert Path("churn.toml").read_text() == "mine"
+    assert run(*arguments, "--force").exit_code == 0
+    assert 'source = "churn.csv"' in Path("churn.toml").read_text(encoding="utf-8")
+
+
+def test_init_can_print_the_file(run: Run) -> None:
+    result = run("init", "--stdout", "--data", "a.csv", "--target", "x", "--target", "y")
+    assert 'name = "a"' in result.stdout
+    assert 'target = ["x", "y"]' in result.stdout
+    assert list(Path().iterdir()) == []
+
+
+def test_what_init_writes_passes_check(run: Run) -> None:
+    rows = [f"{i},{'ab'[i % 2]},{i % 7},{'yes' if (i * 7) % 3 else 'no'}" for i in range(60)]
+    Path("churn.csv").write_text("\n".join(["id,plan,months,churned", *rows]))
+    assert run("init", "churn", "--data", "churn.csv", "--target", "churned").exit_code == 0
+    result = run("check", "churn.toml")
+    assert result.exit_code == 0
+    assert "churn.toml is ready: `tuner start churn.toml`" in result.stderr
+    assert "task classification" in result.stdout
+    assert "learning_rate" in result.stdout
+    assert not Path("tuner.db").exists()
+
+
+def test_check_tells_programs_what_it_found(run: Run) -> None:
+    record = json.loads(run("check", "iris", "-o", "json").stdout)
+    assert list(record) == ["name", "data", "space", "params", "scores", "network_parameters", "seconds"]
+    assert record["data"]["target"]["task"] == "classification"
+    assert record["scores"].keys() == {"training_loss", "validation_loss", "accuracy"}
+
+
+def test_check_runs_a_plain_function_once(run: Run) -> None:
+    Path("mine.py").write_text(OBJECTIVE)
+    result = run("check", "mine.py:objective")
+    assert result.exit_code == 0
+    assert result.stdout.count("called") == 1
+    assert "one call" in result.stdout
+
+
+def test_check_shows_the_objectives_own_traceback(run: Run) -> None:
+    Path("mine.py").write_text(OBJECTIVE)
+    result = run("check", "mine.py:broken")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: the objective failed: ValueError: mine\n\nTraceback")
+    assert 'mine.py", line 7, in broken' in result.stderr
+    assert "tryout" not in result.stderr

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+import yaml
+
+from tests.tuner.cli import samples
+from tests.tuner.cli.conftest import Run
+
+TRIAL_KEYS = ["number", "state", "values", "params", "attributes", "started", "seconds"]
+STUDY_KEYS = [
+    "name", "state", "metrics", "directions", "counts", "budget", "done", "workers", "best", "stopped",
+    "last_activity", "storage",
+]  # fmt: skip
+
+
+def test_best_shows_the_best_trial_with_its_scores_and_its_verdict(run: Run) -> None:
+    samples.write()
+    result = run("best", "churn")
+    assert result.exit_code == 0
+    assert "trial     1 of study churn: finished" in result.stdout
+    assert "0.9375  (maximize)" in result.stdout
+    assert "overfits slightly" in result.stdout
+    assert "12,345 weights" in result.stdout
+    assert "5, the best is 4; stopped early" in result.stdout
+
+
+def test_best_with_a_limit_lists_the_best_first(run: Run) -> None:
+    samples.write()
+    result = run("best", "churn", "--limit", "3")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["trial", "1", "3", "0"]
+
+
+def test_best_of_several_metrics_is_the_front(run: Run) -> None:
+    samples.write_two_metrics()
+    rows = json.loads(run("best", "front", "-o", "json").stdout)
+    assert [row["number"] for row in rows] == [0, 1]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "yaml"])
+def test_trials_have_stable_keys_and_full_precision(run: Run, form: str) -> None:
+    samples.write()
+    text = run("trials", "churn", "-o", form).stdout
+    if form == "jsonl":
+        rows = [json.loads(line) for line in text.splitlines()]
+    else:
+        rows = json.loads(text) if form == "json" else yaml.safe_load(text)
+    assert len(rows) == 7
+    assert [list(row) for row in rows] == [TRIAL_KEYS] * 7
+    assert rows[3]["params"] == {"learning_rate": 1e-4, "optimizer": "adam"}
+    assert [row["state"] for row in rows[4:]] == ["pruned", "diverged", "failed"]
+
+
+def test_what_json_has_no_word_for_is_null(run: Run) -> None:
+    samples.write()
+    row = json.loads(run("show", "churn", "5", "-o", "json").stdout)
+    assert row["values"] == {"accuracy": None}
+
+
+def test_trials_as_csv_have_a_column_for_each_value_and_hyperparameter(run: Run) -> None:
+    samples.write()
+    text = run("trials", "churn", "--sort", "value", "--limit", "2", "-o", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["number"] for row in rows] == ["1", "3"]
+    assert rows[0]["values.accuracy"] == "0.9375"
+    assert rows[0]["params.optimizer"] == "adam"
+    assert rows[0]["attributes.validation.loss"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "numbers"),
+    [
+        (["--sort", "value"], [1, 3, 0, 2]),
+        (["--sort", "accuracy", "--descending"], [2, 0, 3, 1]),
+        (["--sort", "learning_rate"], [3, 2, 1, 0]),
+        (["--sort", "number", "--reverse", "--limit", "2"], [3, 2]),
+    ],
+)
+def test_trials_are_sorted_by_what_is_asked(run: Run, arguments: list[str], numbers: list[int]) -> None:
+    samples.write()
+    result = run("trials", "churn", "--state", "finished", "-o", "json", *arguments)
+    assert [row["number"] for row in json.loads(result.stdout)] == numbers
+
+
+def test_an_empty_list_is_still_a_list(run: Run) -> None:
+    samples.write()
+    assert json.loads(run("trials", "churn", "--state", "waiting", "-o", "json").stdout) == []
+    assert run("trials", "churn", "--state", "waiting", "-o", "jsonl").stdout == ""
+    assert run("trials", "churn", "--state", "waiting", "-o", "csv").stdout.startswith("number,state,")
+    shown = run("trials", "churn", "--state", "waiting")
+    assert (shown.stdout, shown.stderr) == ("", "study 'churn' has no waiting trials yet\n")
+
+
+def test_a_table_without_a_terminal_is_plain_and_whole(run: Run) -> None:
+    samples.write()
+    lines = run("trials", "churn").stdout.splitlines()
+    assert lines[0].split() == ["trial", "state", "accuracy", "time", "learning_rate", "optimizer"]
+    assert len(lines) == 8
+    assert "\x1b" not in "".join(lines)
+
+
+def test_status_tells_how_a_study_stands(run: Run) -> None:
+    samples.write()
+    shown = run("status", "churn").stdout
+    assert "7 of 10 done: 4 finished, 1 pruned, 1 diverged, 1 failed" in shown
+    assert "0.9375 by trial 1" in shown
+    record = json.loads(run("status", "churn", "-o", "json").stdout)
+    assert list(record) == STUDY_KEYS
+    assert record["state"] == "stopped"
+    assert record["best"][0]["number"] == 1
+
+
+def test_studies_lists_every_study(run: Run) -> None:
+    samples.write("churn", budget=7)
+    samples.write_two_metrics()
+    records = json.loads(run("studies", "-o", "json").stdout)
+    assert [(record["name"], record["state"], record["done"]) for record in records] == [
+        ("churn", "done", 7),
+        ("front", "stopped", 3),
+    ]
+    lines = run("studies").stdout.splitlines()
+    assert lines[1].startswith("churn  done        7/7      0.9375  accuracy")
+    assert "front of 2" in lines[2]
+
+
+def test_without_any_study_one_is_told_how_to_make_one(run: Run) -> None:
+    result = run("studies")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "there are no studies in sqlite:///tuner.db yet" in result.stderr
+    assert json.loads(run("studies", "-o", "json").stdout) == []
+
+
+def test_show_tells_why_a_trial_failed_without_obeying_its_text(run: Run) -> None:
+    samples.write()
+    result = run("show", "churn", "6")
+    assert "objective_error: ValueError: \\x1b[31mboom" in result.stdout
+    assert 'File "mine.py", line 3, in network' in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_show_draws_the_curve_and_the_confusion_matrix(run: Run) -> None:
+    samples.write()
+    shown = run("show", "churn", "1").stdout
+    assert "loss by epoch: training (dashed) and validation" in shown
+    assert "accuracy by epoch" in shown
+    assert "true ↓  said →   0   1" in shown
+
+
+def test_show_as_csv_is_the_curve(run: Run) -> None:
+    samples.write()
+    rows = list(csv.DictReader(io.StringIO(run("show", "churn", "1", "-o", "csv").stdout)))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert rows[3]["validation_loss"] == "0.3"
+    whole = json.loads(run("show", "churn", "1", "-o", "json").stdout)
+    assert list(whole) == [*TRIAL_KEYS, "epochs"]
+
+
+def test_the_storage_is_the_flags_then_the_environments(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("flag", "tuner", "optuna"):
+        samples.write(name, url=f"sqlite:///{name}.db")
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///optuna.db")
+    assert run("status", "optuna").exit_code == 0
+    monkeypatch.setenv("TUNER_STORAGE", "sqlite:///tuner.db")
+    assert run("status", "tuner").exit_code == 0
+    assert run("status", "flag", "--storage", "sqlite:///flag.db").exit_code == 0
+
+
+def test_delete_asks_and_removes(run: Run) -> None:
+    samples.write()
+    refused = run("delete", "churn")
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        "Error: study 'churn' has 7 trials and nobody is here to confirm; write --yes\n",
+    )
+    assert run("delete", "churn", "--yes").exit_code == 0
+    assert run("status", "churn").exit_code == 3
+
+
+def test_stop_says_when_nobody_is_at_work(run: Run) -> None:
+    samples.write()
+    assert run("stop", "churn").stdout == "study 'churn': no worker is at work\n"

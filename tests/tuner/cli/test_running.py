@@ -1,0 +1,121 @@
+"""Whole runs, in processes of their own, as a person starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.tuner.cli.conftest import Run
+
+OBJECTIVE = """
+import sys, time
+
+def objective(trial):
+    x = trial.suggest_float("x", -1, 1)
+    if trial.number == 2:
+        print("ready", flush=True)
+        time.sleep(3600)
+    return x ** 2
+
+def quick(trial):
+    return trial.suggest_float("x", -1, 1) ** 2
+
+def broken(trial):
+    raise ValueError("mine")
+"""
+TUNER = [sys.executable, "-m", "tuner"]
+
+
+@pytest.fixture(autouse=True)
+def _objective(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OBJECTIVE)
+
+
+def tuner(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process without a terminal."""
+    return subprocess.run([*TUNER, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A run whose objective has said that it is ready; it is in a process group of its own, as in a shell."""
+    process = subprocess.Popen(
+        [*TUNER, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_a_run_ends_with_its_best_trials_and_what_to_type_next(run: Run) -> None:
+    done = tuner("start", "iris", "--trials", "3", "--workers", "1", "-S", "training.epochs=3")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("iris: 3 of 3 trials done in ")
+    assert lines[3].split()[:6] == ["trial", "accuracy", "in", "training", "loss", "in"]
+    assert "learning_rate" in done.stdout
+    assert "iris: reading the data, starting the workers" in done.stderr
+    assert "tuner resume iris --add 10" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert run("show", "iris", "0").exit_code == 0
+
+
+def test_a_run_tells_programs_how_it_ended() -> None:
+    done = tuner("start", "mine.py:quick", "--name", "mine", "--trials", "4", "-q", "-o", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    record = json.loads(done.stdout)
+    assert (record["name"], record["state"], record["done"], record["stopped"]) == ("mine", "done", 4, "budget spent")
+    assert len(record["best"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "group"), [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False)]
+)
+def test_an_interrupted_run_is_continued_by_resume(run: Run, number: int, code: int, group: bool) -> None:
+    with running("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1") as process:
+        (os.killpg if group else os.kill)(process.pid, number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "interrupted: study 'mine' has 2 of 4 trials done; `tuner resume mine` continues it" in said
+    assert "Traceback" not in said
+    record = json.loads(run("status", "mine", "-o", "json").stdout)
+    assert (record["state"], record["workers"], record["stopped"]) == ("stopped", 0, "interrupted")
+    counts = record["counts"]
+    assert (counts["finished"], counts["waiting"] + counts["interrupted"]) == (2, 1)
+    Path("mine.py").write_text(OBJECTIVE.replace("time.sleep(3600)", "pass"))
+    assert tuner("resume", "mine", "--workers", "1").returncode == 0
+    assert json.loads(run("status", "mine", "-o", "json").stdout)["counts"]["finished"] == 4
+
+
+def test_stop_ends_a_run_that_is_somewhere_else(run: Run) -> None:
+    with running("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1"):
+        assert run("stop", "mine").stdout == "study 'mine': 1 worker asked to leave\n"
+        refused = run("delete", "mine", "--yes")
+        assert refused.exit_code == 2
+        assert "1 worker at work" in refused.stderr
+
+
+def test_a_broken_objective_ends_the_study_with_its_traceback() -> None:
+    done = tuner("start", "mine.py:broken", "--name", "mine", "--trials", "20", "--workers", "1")
+    assert done.returncode == 1
+    assert "ValueError: mine" in done.stderr
+    assert 'mine.py", line 15, in broken' in done.stderr
+    assert done.stdout == ""
