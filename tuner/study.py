@@ -127,9 +127,8 @@ def delete(name: str, *, storage: str | None = None) -> None:
     results = load(name, storage=storage)
     workers = results.storage.list_workers(results.study_id)
     if workers:
-        raise UsageError(
-            f"study '{name}' has {len(workers)} worker{'s' * (len(workers) > 1)} at work; `tuner stop {name}` asks them to leave first"
-        )
+        count = f"{len(workers)} worker{'s' if len(workers) > 1 else ''}"
+        raise UsageError(f"study '{name}' has {count} at work; `tuner stop {name}` asks them to leave first")
     results.storage.delete_study(results.study_id)
 
 

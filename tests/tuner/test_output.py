@@ -3,13 +3,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from typing import Any
 
 import pytest
 import yaml
 
 from tuner.output import ago, dump, duration, number, printable, score
 
-RECORDS = [{"a": 0.1 + 0.2, "b": {"c": math.nan, "d": [1, 2]}}, {"a": None, "b": {"c": True, "e": 'x,"y"'}}]
+RECORDS: list[dict[str, Any]] = [
+    {"a": 0.1 + 0.2, "b": {"c": math.nan, "d": [1, 2]}},
+    {"a": None, "b": {"c": True, "e": 'x,"y"'}},
+]
 
 
 def test_json_keeps_every_digit_and_has_null_for_what_it_cannot_say() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import io
 
 import pytest
+from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.tuner.cli import samples
@@ -117,7 +118,7 @@ def test_the_tracker_looks_seldom_and_tells_the_rate_and_the_time_left() -> None
     (claim,) = results.storage.claim(results.study_id, 1)
     clock.now += 10
     assert tracker.look(results) is not None
-    results.storage.set_trial_state_values(claim.trial_id, samples.TrialState.COMPLETE, [0.99])
+    results.storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.99])
     clock.now += 30
     snapshot = tracker.look(results)
     assert snapshot is not None
