@@ -81,22 +81,23 @@ class CrossEntropy(Loss):
 _PLAIN = CrossEntropy()
 
 FEW_CLASSES = 32
-"""Up to so many classes, torch is quicker at a softmax over the first axis of a copy than over the last axis."""
+FEW_OUTPUTS = 640
+"""Up to so many classes, and above so many outputs, a softmax over the first axis of a copy is the quicker one."""
 
 
 def _log_softmax(outputs: Tensor) -> Tensor:
     classes = outputs.shape[-1]
-    if classes > FEW_CLASSES or outputs.device.type != "cpu":
+    if classes > FEW_CLASSES or outputs.numel() <= FEW_OUTPUTS or outputs.device.type != "cpu":
         return torch.log_softmax(outputs, -1)
     return torch.log_softmax(outputs.reshape(-1, classes).t().contiguous(), 0).t().view(outputs.shape)
 
 
 def _plain_backward(scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
     """Without weights and smoothing: the gradient is the softmax, less one at the target."""
-    share = 1.0 / targets[0].numel()
+    share = len(targets) / targets.numel()
     loss = scores.gather(-1, targets).flatten(1).sum(1).mul_(-share)
     torch.mul(scores.exp_(), share, out=gradient)
-    gradient.scatter_add_(-1, targets, gradient.new_full((1,), -share).expand(targets.shape))
+    gradient.scatter_(-1, targets, -share, reduce="add")
     return loss
 
 
