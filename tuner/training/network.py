@@ -99,12 +99,12 @@ class Autograd:
         self.device = weights.device
         self.smallest_batch = 2 if any(isinstance(m, _BATCH_NORMS) for m in modules[0].modules()) else 1
         self._random: list[Tensor] = []
-        for module, row, slopes in zip(self.modules, weights, gradient, strict=True):
+        self.parameters = []
+        for module, row in zip(self.modules, weights, strict=True):
             parameters = dict(module.named_parameters())
-            row_gradient = layout.views(slopes)
             for name, value in layout.views(row).items():
                 parameters[name].data = value
-                parameters[name].grad = row_gradient[name]
+            self.parameters.append([parameters[name] for name in layout.shapes])
 
     @contextmanager
     def epoch(self, seeds: Sequence[int]) -> Iterator[None]:
@@ -120,7 +120,6 @@ class Autograd:
                 module.eval()
 
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        self.gradient.zero_()
         alone = len(self.modules) == 1
         losses = []
         for index, module in enumerate(self.modules):
@@ -128,7 +127,8 @@ class Autograd:
                 self._set_random_state(self._random[index])
             outputs = module(*(x[index] for x in inputs))
             loss = self.loss(outputs.unsqueeze(0), targets[index : index + 1])
-            torch.autograd.backward(loss.sum())
+            slopes = torch.autograd.grad(loss, self.parameters[index], allow_unused=True, materialize_grads=True)
+            torch.cat([slope.flatten() for slope in slopes], out=self.gradient[index])
             losses.append(loss.detach())
             if not alone:
                 self._random[index] = self._random_state()
