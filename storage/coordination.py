@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from storage import buffer, leases, schema, studies
 from storage.buffer import Unwritten, copy_trial, to_json
@@ -254,7 +255,9 @@ class Coordination(Holder):
         Raises:
             LeaseLostError: the trial is not held, or not any more.
         """
-        self._buffer_ours(trial_id).epochs[epoch] = to_json({name: float(v) for name, v in values.items()})
+        text = to_json({name: float(value) for name, value in values.items()})
+        with self._memory:
+            self._buffer_ours(trial_id).epochs[epoch] = text
         self._keep()
 
     def epochs(self, trial_id: int) -> list[tuple[int, dict[str, float]]]:
@@ -271,13 +274,30 @@ class Coordination(Holder):
 
     # -- the index of checkpoints
 
-    def record_checkpoint(self, trial_id: int, epoch: int, uri: str, size: int, sha256: str) -> None:
+    def study_key(self, study_id: int) -> str:
+        """Return a random name that is the study's own among all databases, for folders.
+
+        Raises:
+            KeyError: there is no such study.
+        """
+        self._need_our_tables()
+        return self.database.write(lambda c: studies.folder(self.database, c, study_id))
+
+    def token(self, trial_id: int) -> int | None:
+        """Return the token under which the trial is held; None if it is not."""
+        with self._memory:
+            held = self._held.get(trial_id)
+            return None if held is None else held.token
+
+    def record_checkpoint(self, record: CheckpointRecord) -> None:
         """Keep where the checkpoint of a held trial lies, buffered like its reports.
 
         Raises:
             LeaseLostError: the trial is not held, or not any more.
         """
-        self._buffer_ours(trial_id).checkpoints[epoch] = (uri, size, sha256)
+        with self._memory:
+            entry = self._buffer_ours(record.trial_id)
+            entry.checkpoints[record.epoch] = (record.uri, record.bytes, record.sha256)
         self._keep()
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
@@ -290,16 +310,17 @@ class Coordination(Holder):
         ids = select(t.trial_id).where(t.study_id == study_id).scalar_subquery()
         return self._checkpoints(schema.tuner_checkpoints.c.trial_id.in_(ids))
 
-    def forget_checkpoint(self, trial_id: int, epoch: int) -> None:
-        """Take a checkpoint out of the index."""
-        with self._memory:
-            pending = self._pending.get(trial_id)
-            if pending is not None:
-                pending.checkpoints.pop(epoch, None)
-        if self._our_tables_exist():
-            table = schema.tuner_checkpoints
-            which = (table.c.trial_id == trial_id) & (table.c.epoch == epoch)
-            self.database.write(lambda c: c.execute(delete(table).where(which)).close(), durable=False)
+    def checkpoints_beyond(self, trial_ids: Sequence[int], newest: int) -> list[CheckpointRecord]:
+        """Return the checkpoints of the trials except the ``newest`` of each."""
+        found = self._checkpoints(schema.tuner_checkpoints.c.trial_id.in_(trial_ids)) if trial_ids else []
+        by_trial = groupby(found, key=lambda record: record.trial_id)
+        return [record for _, records in by_trial for record in list(records)[newest:]]
+
+    def forget_checkpoints(self, records: Sequence[CheckpointRecord]) -> None:
+        """Take checkpoints out of the index."""
+        if records and self._our_tables_exist():
+            gone = [{"trial": record.trial_id, "of_epoch": record.epoch} for record in records]
+            self.database.write(lambda c: c.execute(_FORGET_CHECKPOINT, gone).close(), durable=False)
 
     def _checkpoints(self, which: Any) -> list[CheckpointRecord]:
         if self._pending:
@@ -325,6 +346,11 @@ class Coordination(Holder):
         if not self._has_our_tables:
             self._has_our_tables = self.database.read(studies.has_our_tables)
         return self._has_our_tables
+
+
+_FORGET_CHECKPOINT = delete(schema.tuner_checkpoints).where(
+    schema.tuner_checkpoints.c.trial_id == bindparam("trial"), schema.tuner_checkpoints.c.epoch == bindparam("of_epoch")
+)
 
 
 def _new_trial(trial_id: int, number: int, begun: datetime | None) -> FrozenTrial:

@@ -200,6 +200,7 @@ tuner_studies = Table(
     _of_study(primary_key=True),
     Column("budget", Integer),  # trials in all; NULL = no end
     Column("stop_requested", Double),  # seconds since 1970; NULL = go on
+    Column("folder", String(32)),  # random name for the study's files: neither ids nor names are unique there
 )
 tuner_workers = Table(
     "tuner_workers",

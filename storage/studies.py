@@ -16,7 +16,7 @@ from optuna.study._frozen import FrozenStudy
 from sqlalchemy import and_, delete, func, insert, inspect, or_, select, update
 
 from storage import schema
-from storage.leases import seconds_now
+from storage.leases import lock_study, seconds_now
 from storage.records import WorkerRecord
 
 if TYPE_CHECKING:
@@ -156,6 +156,20 @@ def set_ours(database: Database, connection: Connection, study_id: int, column: 
     """
     require(connection, study_id)
     database.upsert(connection, schema.tuner_studies, ("study_id",), [{"study_id": study_id, column: value}])
+
+
+def folder(database: Database, connection: Connection, study_id: int) -> str:
+    """Return the random name of the study's files, made at first.
+
+    Raises:
+        KeyError: there is no such study.
+    """
+    lock_study(connection, study_id)
+    name = get_ours(connection, study_id, "folder")
+    if name is None:
+        name = uuid.uuid4().hex[:12]
+        set_ours(database, connection, study_id, "folder", name)
+    return str(name)
 
 
 def get_ours(connection: Connection, study_id: int, column: str) -> Any:

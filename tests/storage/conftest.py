@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Table
 
 import storage as st
-from storage import schema
+from storage import engine, schema
 from tests.storage import databases
 
 
@@ -127,3 +128,21 @@ def worker(url: str, clock: Clock) -> Iterator[Callable[[], st.SQLStorage]]:
     yield open_one
     for storage in opened:
         storage.close()
+
+
+@contextmanager
+def commits() -> Iterator[list[str]]:
+    """Count transactions."""
+    seen: list[str] = []
+    real = engine._command
+
+    def counting(connection: Connection, statement: str) -> object:
+        if statement == "COMMIT":
+            seen.append(statement)
+        return real(connection, statement)
+
+    engine._command = counting
+    try:
+        yield seen
+    finally:
+        engine._command = real

@@ -2,60 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
-from sqlalchemy import Connection
 
 import storage as st
-from storage import engine
+from tests.storage.conftest import commits
 
 Open = Callable[[], st.SQLStorage]
-
-
-@contextmanager
-def _commits() -> Iterator[list[str]]:
-    """Count transactions."""
-    seen: list[str] = []
-    real = engine._command
-
-    def counting(connection: Connection, statement: str) -> object:
-        if statement == "COMMIT":
-            seen.append(statement)
-        return real(connection, statement)
-
-    engine._command = counting
-    try:
-        yield seen
-    finally:
-        engine._command = real
 
 
 def test_claiming_reporting_and_telling_sixteen_trials_are_few_transactions(worker: Open) -> None:
     storage = worker()
     study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
-    with _commits() as commits:
+    with commits() as done:
         claims = storage.claim(study._study_id, 16)
-    assert len(commits) == 1
-    with _commits() as commits, storage.batch():
+    assert len(done) == 1
+    with commits() as done, storage.batch():
         members = [Trial(study, claim.trial_id) for claim in claims]
         for member in members:
             for i in range(8):
                 member.suggest_float(f"p{i}", 0, 1)
-    assert len(commits) == 1
-    with _commits() as commits, storage.batch():
+    assert len(done) == 1
+    with commits() as done, storage.batch():
         for member in members:
             member.report(0.5, 0)
             storage.record_epoch(member._trial_id, 0, {"training_loss": 0.5})
-    assert len(commits) == 1
-    with _commits() as commits, storage.batch():
+    assert len(done) == 1
+    with commits() as done, storage.batch():
         for member in members:
             study.tell(member, 0.5)
-    assert len(commits) == 1
+    assert len(done) == 1
     seen = worker().get_all_trials(study._study_id)
     assert all(
         t.state is TrialState.COMPLETE and len(t.params) == 8 and t.intermediate_values == {0: 0.5} for t in seen
