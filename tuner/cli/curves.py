@@ -48,8 +48,8 @@ def plot(series: Sequence[Sequence[float]], *, width: int, height: int, dashed: 
     longest = max(map(len, series))
     for index, values in enumerate(series):
         previous: int | None = None
-        for x in range(max(1, round(2 * width * len(values) / longest))):
-            value = values[min(len(values) - 1, int(x * longest / (2 * width)))]
+        for x in range(2 * width if longest == 1 else 1 + (2 * width - 1) * (len(values) - 1) // (longest - 1)):
+            value = _at(values, x * (longest - 1) / max(1, 2 * width - 1))
             if not math.isfinite(value):
                 previous = None
                 continue
@@ -69,6 +69,15 @@ def resample(values: Sequence[float], width: int) -> list[float]:
     if width < 2:
         return list(values[-1:])
     return [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+
+
+def _at(values: Sequence[float], position: float) -> float:
+    """The value at ``position``, between two values on the line that joins them."""
+    index = min(int(position), len(values) - 1)
+    share = position - index
+    if share == 0 or index + 1 >= len(values):
+        return values[index]
+    return values[index] * (1 - share) + values[index + 1] * share
 
 
 def _between(previous: int | None, y: int) -> range:

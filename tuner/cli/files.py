@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +73,9 @@ def check(
     from tuner.tryout import try_out
 
     targets = list(target) if len(target) > 1 else target[0] if target else None
-    spec, where = api.read_spec(source, data=data, target=targets, settings=settings)
-    tried = try_out(spec, where=where)
+    with redirect_stdout(sys.stderr):  # what an objective prints is no result
+        spec, where = api.read_spec(source, data=data, target=targets, settings=settings)
+        tried = try_out(spec, where=where)
     if output == "table":
         _print_tryout(spec.name, tried)
         hint(f"\n{where} is ready: `tuner start {source}`" if source else f"\n{where} is ready")
@@ -178,7 +181,7 @@ def _print_records(title: str, records: list[Mapping[str, Any]]) -> None:
         )
         for index, key in enumerate(keys)
     ]
-    say_hidden(print_table(columns))
+    say_hidden(print_table(columns), form="json")
 
 
 def _print_space(tried: Tryout) -> None:
@@ -202,4 +205,4 @@ def _print_space(tried: Tryout) -> None:
         Column(title="values", cells=[value.replace('"', "") for value in values], left=True),
         Column(title="only where", cells=conditions, left=True, rank=1),
     ]
-    say_hidden(print_table(columns))
+    say_hidden(print_table(columns), form="json")

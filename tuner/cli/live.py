@@ -155,7 +155,7 @@ class LiveView(SilentView):
             console=Console(stderr=True, highlight=False, markup=False, emoji=False),
             refresh_per_second=4,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=False,
         )
 
     def __enter__(self) -> Self:

@@ -25,10 +25,10 @@ def hint(text: str) -> None:
         click.echo(text, err=True)
 
 
-def say_hidden(count: int) -> None:
-    """Say that a table had no room for so many columns."""
+def say_hidden(count: int, *, form: str = "csv") -> None:
+    """Say that a table had no room for so many columns, which ``form`` has."""
     if count:
-        hint(f"({count} more column{'s' if count > 1 else ''}: a wider terminal, or -o csv)")
+        hint(f"({count} more column{'s' if count > 1 else ''}: a wider terminal, or -o {form})")
 
 
 def pairs(values: Sequence[tuple[str, str]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,9 +124,11 @@ def resume(
         source = source or study
         study = api.read_spec(study, settings=settings)[0].name
     if add is None and trials is None and source is None and not settings:
-        status = api.load(study, storage=storage).status()
-        if status.budget is not None and status.done >= status.budget:
-            hint(f"study '{study}' has spent its budget of {status.budget} trials; --add N gives it more")
+        results = api.load(study, storage=storage)
+        if results.spec is not None and _is_spent(results):
+            hint(f"study '{study}' has spent its budget; --add N gives it N trials more")
+            _tell(results, elapsed=0.0, storage=storage, output=output)
+            return
 
     def run(observer: Observer) -> Results:
         return api.resume(
@@ -184,13 +188,17 @@ def _run_and_tell(name: str, run: Callable[[Observer], Results], *, storage: str
     """
     view = make_view(name, quiet=quiet(click.get_current_context()))
     try:
-        with interruptible(view.leave), view:
+        with interruptible(view.leave), view, redirect_stdout(sys.stderr):  # what an objective prints is no result
             results = run(view)
     except KeyboardInterrupt:
         _tell_interrupted(view, storage)
         raise
+    _tell(results, elapsed=view.tracker.elapsed, storage=storage, output=output)
+
+
+def _tell(results: Results, *, elapsed: float, storage: str | None, output: str) -> None:
     if output == "table":
-        print_summary(results, elapsed=view.tracker.elapsed, storage=storage)
+        print_summary(results, elapsed=elapsed, storage=storage)
     else:
         print_data(study_record(results), output)
     if not results.status().best:
@@ -208,6 +216,11 @@ def _tell_interrupted(view: View, storage: str | None) -> None:
         f"interrupted: study '{results.name}' has {status.done}{of} trials done; "
         f"`{again('resume', results.name, storage=storage)}` continues it"
     )
+
+
+def _is_spent(results: Results) -> bool:
+    status = results.status()
+    return status.budget is not None and status.done >= status.budget
 
 
 def _one_or_many(target: tuple[str, ...]) -> str | list[str] | None:

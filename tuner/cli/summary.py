@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tuner.cli.printing import again, hint, say_hidden, wrapped
+from tuner.cli.printing import again, hint, wrapped
 from tuner.cli.rows import outcome_columns
 from tuner.cli.tables import print_table, terminal_width
 from tuner.output import clock, params_line, printable
@@ -24,7 +24,7 @@ def print_summary(results: Results, *, elapsed: float, storage: str | None) -> N
     if status.best:
         rows = list(results.best(_TOP))[:_TOP]
         click.echo()
-        say_hidden(print_table(outcome_columns(rows, results.metric_names)))
+        print_table(outcome_columns(rows, results.metric_names))
         click.echo()
         line = f"trial {rows[0].number}: {params_line(rows[0].params)}"
         for part in printable_lines(wrapped(line, terminal_width())):

@@ -67,7 +67,7 @@ def test_check_runs_a_plain_function_once(run: Run) -> None:
     Path("mine.py").write_text(OBJECTIVE)
     result = run("check", "mine.py:objective")
     assert result.exit_code == 0
-    assert result.stdout.count("called") == 1
+    assert result.stderr.count("called") == 1
     assert "one call" in result.stdout
 
 

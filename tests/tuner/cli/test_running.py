@@ -56,8 +56,12 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert process.stderr is not None
+        said = ""
+        while not said.endswith("ready\n"):
+            line = process.stderr.readline()
+            assert line, f"it ended with code {process.wait()}: {said}"
+            said += line
         yield process
     finally:
         if process.poll() is None:
@@ -111,6 +115,35 @@ def test_stop_ends_a_run_that_is_somewhere_else(run: Run) -> None:
         refused = run("delete", "mine", "--yes")
         assert refused.exit_code == 2
         assert "1 worker at work" in refused.stderr
+
+
+def test_what_an_objective_prints_is_no_result() -> None:
+    Path("mine.py").write_text(
+        "print('loaded')\n" + OBJECTIVE.replace("def quick(trial):", "def quick(trial):\n    print('called')")
+    )
+    done = tuner("start", "mine.py:quick", "--name", "mine", "--trials", "2", "-o", "json")
+    assert json.loads(done.stdout)["done"] == 2
+    assert "called" in done.stderr
+
+
+def test_a_study_that_has_spent_its_budget_is_told_so(run: Run) -> None:
+    assert tuner("start", "mine.py:quick", "--name", "mine", "--trials", "2").returncode == 0
+    result = run("resume", "mine")
+    assert result.exit_code == 0
+    assert "study 'mine' has spent its budget; --add N gives it N trials more" in result.stderr
+    assert result.stdout.startswith("mine: 2 of 2 trials done")
+
+
+def test_a_resume_that_differs_is_refused_and_a_wider_space_is_not(run: Run) -> None:
+    arguments = ["-S", "training.epochs=2", "-S", "space.width=8..16"]
+    assert tuner("start", "iris", "--trials", "1", "--workers", "1", *arguments).returncode == 0
+    differs = run("resume", "iris", "-S", "training.epochs=9")
+    assert (differs.exit_code, differs.stdout) == (5, "")
+    assert "training.epochs: 2 → 9" in differs.stderr
+    narrower = run("resume", "iris", "--add", "1", "-S", "space.width=8..12")
+    assert narrower.exit_code == 5
+    assert "space.width: " in narrower.stderr
+    assert tuner("resume", "iris", "--add", "1", "-S", "space.width=4..64", "--workers", "1").returncode == 0
 
 
 def test_a_broken_objective_ends_the_study_with_its_traceback() -> None:
