@@ -17,6 +17,7 @@ from tuner.training.activations import ACTIVATIONS
 from tuner.training.losses import Loss
 from tuner.training.mlp import MLP
 from tuner.training.network import Layout
+from tuner.training.normalization import BatchNorm, LayerNorm, Normalization
 
 DRAWN_NUMBERS = 2**16
 """Dropout masks of several steps are drawn in one go, up to so many numbers a member."""
@@ -24,12 +25,11 @@ PREDICTED_NUMBERS = 2**20
 """Values of one layer, all members together, when they only predict."""
 COPIED_WEIGHTS = 64 * 64
 """Gradients of weight matrices up to this size are computed side by side and copied into the strided rows: faster."""
-NORM_EPS = 1e-5
 
 
 @dataclass
 class _Layer:
-    """Views of one layer's parameters and gradients in the flat rows; gain and shift belong to layer normalization."""
+    """Views of one layer's parameters and gradients in the flat rows."""
 
     weight: Tensor  # [M, H, I]
     weight_t: Tensor  # [M, I, H]
@@ -37,10 +37,7 @@ class _Layer:
     weight_gradient: Tensor  # [M, H, I]
     bias_gradient: Tensor  # [M, H]
     dense: Tensor | None  # [M, H, I], contiguous, for small weight gradients
-    gain: Tensor | None = None  # [M, 1, H]
-    shift: Tensor | None = None
-    gain_gradient: Tensor | None = None  # [M, H]
-    shift_gradient: Tensor | None = None
+    norm: Normalization | None = None
 
 
 @dataclass
@@ -48,30 +45,21 @@ class _Work:
     """What a layer's forward pass leaves to its backward pass, for one batch size."""
 
     linear: Tensor  # [M, B, H], what the linear map gives
+    normal: Tensor  # [M, B, H], the same after normalization: what the activation is given
     output: Tensor  # [M, B, H], after normalization, activation, dropout
     active: Tensor  # [M, B, H], before dropout, if the activation's derivative is taken from its output
     slope: Tensor  # [M, B, H], the gradient with respect to the layer's output, then to its linear map
     slope_t: Tensor  # [M, H, B]
-    normal: Tensor | None = None  # [M, B, H], normalised
-    scaled: Tensor | None = None  # [M, B, H], normalised, times gain plus shift
-    mean: Tensor | None = None
-    rstd: Tensor | None = None
     mask: Tensor | None = None
 
 
 class AnalyticMLP:
-    """MLPs without batch normalization. See ``network.Network`` for what the methods promise."""
-
-    smallest_batch = 1
+    """Multilayer perceptrons. See ``network.Network`` for what the methods promise."""
 
     @staticmethod
     def accepts(module: nn.Module) -> bool:
         """Tell whether the module can be trained this way."""
-        return (
-            type(module) is MLP
-            and module.normalization in ("none", "layer")
-            and all(p.requires_grad for p in module.parameters())
-        )
+        return type(module) is MLP and all(p.requires_grad for p in module.parameters())
 
     def __init__(self, modules: Sequence[MLP], loss: Loss, layout: Layout, weights: Tensor, gradient: Tensor) -> None:
         first = modules[0]
@@ -79,9 +67,12 @@ class AnalyticMLP:
         self.members = len(modules)
         self.widths = (first.inputs, *first.hidden, first.outputs)
         self.activation = ACTIVATIONS[first.activation]
-        self.normalised = first.normalization == "layer"
         values, slopes = layout.views(weights), layout.views(gradient)
         self.layers = [self._layer(index, values, slopes) for index in range(len(self.widths) - 1)]
+        for index in range(len(first.norms)):
+            self.layers[index].norm = _norm(index, modules, values, slopes)
+        self.norms = {f"norms.{index}": layer.norm for index, layer in enumerate(self.layers) if layer.norm}
+        self.smallest_batch = max((norm.smallest_batch for norm in self.norms.values()), default=1)
         self.device, self.dtype = weights.device, weights.dtype
         self._workspaces: dict[int, list[_Work]] = {}
         self._dropout = _Dropout([m.dropout for m in modules], first.hidden, weights) if first.hidden else None
@@ -89,7 +80,7 @@ class AnalyticMLP:
     def _layer(self, index: int, values: dict[str, Tensor], slopes: dict[str, Tensor]) -> _Layer:
         weight, bias = values[f"layers.{index}.weight"], values[f"layers.{index}.bias"]
         small = self.members > 1 and weight[0].numel() <= COPIED_WEIGHTS and weight.device.type == "cpu"
-        layer = _Layer(
+        return _Layer(
             weight=weight,
             weight_t=weight.mT,
             bias=bias.unsqueeze(1),
@@ -97,10 +88,6 @@ class AnalyticMLP:
             bias_gradient=slopes[f"layers.{index}.bias"],
             dense=torch.empty(weight.shape, dtype=weight.dtype, device=weight.device) if small else None,
         )
-        if self.normalised and index < len(self.widths) - 2:
-            layer.gain, layer.shift = (values[f"norms.{index}.{kind}"].unsqueeze(1) for kind in ("weight", "bias"))
-            layer.gain_gradient, layer.shift_gradient = (slopes[f"norms.{index}.{kind}"] for kind in ("weight", "bias"))
-        return layer
 
     @contextmanager
     def epoch(self, seeds: Sequence[int]) -> Iterator[None]:
@@ -110,7 +97,9 @@ class AnalyticMLP:
             yield
 
     def buffers(self) -> dict[str, Tensor]:
-        return {}
+        return {
+            f"{place}.{name}": buffer for place, norm in self.norms.items() for name, buffer in norm.buffers().items()
+        }
 
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         x = inputs[0].flatten(2)
@@ -124,7 +113,8 @@ class AnalyticMLP:
         masks = self._dropout.masks(x.shape[1]) if self._dropout is not None and self._dropout.needed else None
         for index, (layer, w) in enumerate(zip(self.layers[:-1], work, strict=False)):
             torch.baddbmm(layer.bias, x, layer.weight_t, out=w.linear)
-            self.activation.forward(self._normalise(layer, w), w.active)
+            w.normal = w.linear if layer.norm is None else layer.norm.forward(w.linear)
+            self.activation.forward(w.normal, w.active)
             if masks is not None:
                 w.mask = masks[index]
                 torch.mul(w.active, w.mask, out=w.output)
@@ -143,7 +133,10 @@ class AnalyticMLP:
                 torch.bmm(w.slope_t, below, out=layer.weight_gradient)
             else:
                 layer.weight_gradient.copy_(torch.bmm(w.slope_t, below, out=layer.dense))
-            torch.sum(w.slope, 1, out=layer.bias_gradient)
+            if layer.norm is not None and layer.norm.centres_batch:
+                layer.bias_gradient.zero_()
+            else:
+                torch.sum(w.slope, 1, out=layer.bias_gradient)
             if index:
                 self._backward_hidden(
                     self.layers[index - 1], work[index - 1], torch.bmm(w.slope, layer.weight, out=work[index - 1].slope)
@@ -153,27 +146,9 @@ class AnalyticMLP:
         """Turn the gradient with respect to a hidden layer's output into that of its linear map, in place."""
         if w.mask is not None:
             slope.mul_(w.mask)
-        if self.activation.from_output:
-            self.activation.backward(slope, w.active)
-        else:
-            self.activation.backward(slope, w.linear if w.scaled is None else w.scaled)
-        if w.normal is None:
-            return
-        assert layer.gain is not None
-        torch.sum(slope, 1, out=layer.shift_gradient)
-        torch.sum(torch.mul(slope, w.normal), 1, out=layer.gain_gradient)
-        slope.mul_(layer.gain)
-        into_linear, _, _ = torch.ops.aten.native_layer_norm_backward(
-            slope, w.linear, w.linear.shape[-1:], w.mean, w.rstd, None, None, [True, False, False]
-        )
-        slope.copy_(into_linear)
-
-    def _normalise(self, layer: _Layer, w: _Work) -> Tensor:
-        if layer.gain is None or layer.shift is None:
-            return w.linear
-        w.normal, w.mean, w.rstd = torch.native_layer_norm(w.linear, w.linear.shape[-1:], None, None, NORM_EPS)
-        w.scaled = torch.addcmul(layer.shift, w.normal, layer.gain)
-        return w.scaled
+        self.activation.backward(slope, w.active if self.activation.from_output else w.normal)
+        if layer.norm is not None:
+            layer.norm.backward(slope)
 
     def _workspace(self, batch: int) -> list[_Work]:
         if batch not in self._workspaces:
@@ -185,11 +160,11 @@ class AnalyticMLP:
             return torch.empty(self.members, batch, width, dtype=self.dtype, device=self.device)
 
         linear = empty()
-        reuse = self.activation.from_output and not self.normalised
-        active = linear if reuse else empty()
+        active = linear if self.activation.from_output and not self.norms else empty()
         needed = self._dropout is not None and self._dropout.needed
         slope = empty()
-        return _Work(linear=linear, active=active, output=empty() if needed else active, slope=slope, slope_t=slope.mT)
+        output = empty() if needed else active
+        return _Work(linear=linear, normal=linear, active=active, output=output, slope=slope, slope_t=slope.mT)
 
     def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
         x = inputs[0].flatten(1)
@@ -202,14 +177,20 @@ class AnalyticMLP:
         x = samples.expand(self.members, *samples.shape)
         for layer in self.layers[:-1]:
             x = torch.baddbmm(layer.bias, x, layer.weight_t)
-            if layer.gain is not None and layer.shift is not None:
-                x = torch.addcmul(
-                    layer.shift, torch.native_layer_norm(x, x.shape[-1:], None, None, NORM_EPS)[0], layer.gain
-                )
+            if layer.norm is not None:
+                x = layer.norm.predict(x)
             active = x if self.activation.from_output else torch.empty_like(x)
             self.activation.forward(x, active)
             x = active
         return torch.baddbmm(self.layers[-1].bias, x, self.layers[-1].weight_t)
+
+
+def _norm(index: int, modules: Sequence[MLP], values: dict[str, Tensor], slopes: dict[str, Tensor]) -> Normalization:
+    names = {name: f"norms.{index}.{name}" for name in ("weight", "bias")}
+    own = {name: values[place] for name, place in names.items()}, {name: slopes[place] for name, place in names.items()}
+    if modules[0].normalization == "layer":
+        return LayerNorm(*own)
+    return BatchNorm(*own, [module.norms[index] for module in modules])
 
 
 class _Dropout:

@@ -87,14 +87,13 @@ class Stack:
         return table if table.ndim == 1 and "buffer." not in name else table.to(self.device)
 
     def _network(self) -> Network:
-        modules = [member.module for member in self.members]
+        modules = [member.module.to(self.device) for member in self.members]
         layout = self.members[0].layout
-        if all(AnalyticMLP.accepts(module) for module in modules):
-            return AnalyticMLP(cast(list[MLP], modules), self.loss, layout, self.weights, self.gradient)
         for member in self.members:
-            member.module.to(self.device)
             for name, buffer in member.module.named_buffers():
                 buffer.copy_(member.row[f"buffer.{name}"])
+        if all(AnalyticMLP.accepts(module) for module in modules):
+            return AnalyticMLP(cast(list[MLP], modules), self.loss, layout, self.weights, self.gradient)
         return Autograd(modules, self.loss, layout, self.weights, self.gradient)
 
     def _optimizers(self) -> list[tuple[slice, optimizers.Optimizer]]:

@@ -49,10 +49,25 @@ def assert_gradients_equal(members: int, loss: Loss, **settings: Any) -> None:
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("normalization", ["none", "layer"])
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_are_those_of_autograd_for_every_activation(activation: str, normalization: str) -> None:
     assert_gradients_equal(3, CrossEntropy(), activation=activation, normalization=normalization)
+
+
+def test_running_statistics_are_those_of_the_module() -> None:
+    modules = [mlp(normalization="batch") for _ in range(3)]
+    x, y = samples(3, CrossEntropy())
+    ours = Side(AnalyticMLP, modules, CrossEntropy())
+    for _ in range(2):
+        ours.learn(x, y)
+    for index, module in enumerate(modules):
+        module.train()
+        for _ in range(2):
+            module(x[index])
+        for name, buffer in module.named_buffers():
+            torch.testing.assert_close(ours.network.buffers()[name][index], buffer)
+    torch.testing.assert_close(ours.network.predict((x[0],))[1], modules[1].eval()(x[0]))
 
 
 @pytest.mark.parametrize("hidden", [(), (4,), (8, 3, 6, 5)], ids=str)
@@ -81,7 +96,7 @@ def test_gradients_are_those_of_autograd_for_every_loss(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
-@pytest.mark.parametrize("normalization", ["none", "layer"])
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
 def test_gradients_under_dropout_are_those_of_autograd_with_the_same_masks(
     activation: str, normalization: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +120,7 @@ def test_gradients_under_dropout_are_those_of_autograd_with_the_same_masks(
     torch.testing.assert_close((loss, gradient), theirs.learn(x, y))
 
 
-@pytest.mark.parametrize("normalization", ["none", "layer"])
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
 def test_predictions_are_those_of_the_modules_in_evaluation_mode(
     normalization: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +155,5 @@ def test_networks_that_are_no_plain_mlp_are_left_to_autograd() -> None:
     frozen = mlp()
     frozen.layers[0].requires_grad_(False)
     assert AnalyticMLP.accepts(mlp())
-    assert not AnalyticMLP.accepts(mlp(normalization="batch"))
     assert not AnalyticMLP.accepts(Other(inputs=2, outputs=2))
     assert not AnalyticMLP.accepts(frozen)

@@ -67,7 +67,7 @@ def test_gradient_descent_learns_the_same_in_a_cohort_as_alone() -> None:
     assert_alone_is_the_same(settings, blobs())
 
 
-@pytest.mark.parametrize("normalization", ["none", "layer"])
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_dropout_is_the_members_own(normalization: str, activation: str) -> None:
     rates = iter([0.0, 0.2, 0.5, 0.7] * 2)

@@ -85,7 +85,7 @@ def test_the_best_epochs_running_statistics_are_restored_with_its_weights() -> N
     assert Accuracy()(outputs.unsqueeze(0), dataset.validation.targets).item() == best.metrics["accuracy"]
 
 
-@pytest.mark.parametrize("normalization", ["none", "layer"])
+@pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
 def test_an_mlp_learns_the_same_by_hand_and_by_autograd(normalization: str) -> None:
     class Same(MLP):
         """An MLP that the analytic path does not take."""
@@ -109,8 +109,9 @@ def test_a_single_sample_left_over_joins_the_last_batch_where_one_is_too_few() -
 
 
 def test_batch_normalization_survives_a_single_sample_left_over() -> None:
-    results = train([member(0, network=lambda: mlp(normalization="batch"))], blobs(samples=41))[0]
-    assert all(not result.diverged for result in results)
+    for network in (lambda: mlp(normalization="batch"), lambda: nn.Sequential(mlp(normalization="batch"))):
+        results = train([member(0, network=network)], blobs(samples=41))[0]
+        assert not any(result.diverged for result in results)
 
 
 def test_a_layout_puts_weights_before_biases_and_shares_tied_ones() -> None:
