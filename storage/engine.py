@@ -10,13 +10,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Double, bindparam, create_engine, event, literal_column, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from storage import urls
@@ -209,10 +209,10 @@ class Database:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                connection.close()
-            except DBAPIError:
+            with suppress(SQLAlchemyError):  # it may be broken in any way
                 connection.invalidate()
+            with suppress(SQLAlchemyError):
+                connection.close()
 
     def _make_engine(self) -> Engine:
         url, arguments = self.url, self._connect_arguments()
