@@ -106,9 +106,11 @@ def score(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return ``0.4 s``, ``42 s``, ``3:05`` or ``2:03:05``; ``–`` for none."""
+    """Return ``12 ms``, ``0.4 s``, ``42 s``, ``3:05`` or ``2:03:05``; ``–`` for none."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:

@@ -128,7 +128,8 @@ class Results:
     def trials(self, *, sort: str = "number", descending: bool = False, state: str | None = None) -> list[TrialRow]:
         """Return the trials, sorted by ``number``, ``value``, ``seconds``, ``state``, a metric or a hyperparameter.
 
-        By ``value`` (the first metric) the best come first. Trials without what is sorted by come last.
+        By ``value`` (the first metric) the best come first, finished trials before those that were pruned. Trials
+        without what is sorted by come last.
 
         Raises:
             UsageError: for an unknown state or key.
@@ -231,6 +232,8 @@ class Results:
             held.sort(key=read, reverse=best_first != descending)
         except TypeError:
             held.sort(key=lambda row: str(read(row)), reverse=best_first != descending)
+        if sort in {"value", *self.metric_names}:
+            held.sort(key=lambda row: row.state != "finished")  # a pruned trial's last report is no result
         return held + rest
 
     def _reader(self, rows: Sequence[TrialRow], sort: str) -> Callable[[TrialRow], Any]:

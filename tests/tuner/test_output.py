@@ -61,7 +61,8 @@ def test_scores_have_the_same_decimals(value: float | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.42, "0.4 s"), (42, "42 s"), (185, "3:05"), (7385, "2:03:05"), (None, "–")]
+    ("seconds", "shown"),
+    [(0.0123, "12 ms"), (0.42, "0.4 s"), (42, "42 s"), (185, "3:05"), (7385, "2:03:05"), (None, "–")],
 )
 def test_durations_are_read_at_a_glance(seconds: float | None, shown: str) -> None:
     assert duration(seconds) == shown

@@ -116,7 +116,15 @@ def _forget_reader() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 failure, 2 usage, 3 study not found, 4 no finished trial, 5 study file conflicts with the "
+    "stored study, 6 storage unreachable, 130 Ctrl-C, 143 SIGTERM."
+)
+
+
+@click.group(
+    cls=Commands, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @version_option
 def cli() -> None:
     """Tune the hyperparameters of PyTorch networks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -106,10 +107,10 @@ _LOGGERS = ("tuner", "storage", "objectives")
 
 
 class _Stderr(logging.Handler):
-    """Writes to whatever stderr is now: a live view takes its place for a while."""
+    """Writes to whatever ``sys.stderr`` is now: a live view takes its place for a while, which click looks behind."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        sys.stderr.write(f"{record.levelname.lower()}: {record.getMessage()}\n")
 
 
 def _write_logs_to_stderr() -> None:
