@@ -62,12 +62,41 @@ class _Process:
     error_reader: threading.Thread | None = None
 
 
+class Standby:
+    """Processes that have been started early, import what every worker needs, and wait to be told their study.
+
+    A worker's imports take seconds; meanwhile the study is read and checked. Leaving the context ends those not taken.
+    """
+
+    def __init__(self, count: int, threads: int) -> None:
+        self._popens = [_open_process(threads) for _ in range(count)]
+
+    def __enter__(self) -> Standby:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for popen in self._popens:
+            popen.kill()
+            popen.communicate()
+
+    def take(self) -> subprocess.Popen[str] | None:
+        """Return a process that waits, or ``None`` when there is none left."""
+        return self._popens.pop() if self._popens else None
+
+
 class Launcher:
     """Runs workers until all have left. Use it as a context manager: leaving it leaves no process behind."""
 
-    def __init__(self, settings: list[WorkerSettings], *, on_loss: Callable[[WorkerSettings, int], None]) -> None:
+    def __init__(
+        self,
+        settings: list[WorkerSettings],
+        *,
+        on_loss: Callable[[WorkerSettings, int], None],
+        standby: Standby | None = None,
+    ) -> None:
         self._waiting = settings
         self._on_loss = on_loss
+        self._standby = standby
         self._processes: list[_Process] = []
         self._restarts = 0
         self._leaving = False
@@ -75,7 +104,7 @@ class Launcher:
 
     def __enter__(self) -> Launcher:
         for settings in self._waiting:
-            self._processes.append(_start(settings))
+            self._processes.append(_start(settings, self._standby.take() if self._standby else None))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,19 +156,23 @@ class Launcher:
                     process.popen.stdin.close()
 
 
-def _start(settings: WorkerSettings) -> _Process:
-    """Start one process. What it is told goes through its standard input: a password is in no process title.
-
-    The end of that input is the sign to leave, so a worker also leaves when this process dies.
-    """
-    popen = subprocess.Popen(
+def _open_process(threads: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "tuner.worker_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=_environment(os.environ, settings.threads),
+        env=_environment(os.environ, threads),
     )
+
+
+def _start(settings: WorkerSettings, popen: subprocess.Popen[str] | None = None) -> _Process:
+    """Start one worker. What it is told goes through its standard input: a password is in no process title.
+
+    The end of that input is the sign to leave, so a worker also leaves when this process dies.
+    """
+    popen = popen or _open_process(settings.threads)
     process = _Process(settings=settings, popen=popen)
     assert popen.stdin is not None
     with contextlib.suppress(BrokenPipeError):

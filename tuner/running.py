@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from tuner import attributes
 from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError, UsageError
-from tuner.launcher import Departure, Launcher, WorkerSettings
+from tuner.launcher import Departure, Launcher, Standby, WorkerSettings
 
 if TYPE_CHECKING:
     from tuner.results import Results
+    from tuner.spec import StudySpec
     from tuner.study import Observer
 
 log = logging.getLogger("tuner")
@@ -36,8 +37,12 @@ class Machine:
         """Return this machine."""
         import torch
 
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Machine(cores=cores, gpus=torch.cuda.device_count())
+        return Machine(cores=Machine.cores_here(), gpus=torch.cuda.device_count())
+
+    @staticmethod
+    def cores_here() -> int:
+        """Return how many cores this process may use."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, device: str) -> list[tuple[str, int]]:
@@ -64,7 +69,22 @@ def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, d
     return [(device if index else f"cuda:{i % machine.gpus}", threads) for i in range(count)]
 
 
-def run(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> None:
+def standby(spec: StudySpec, workers: int | None) -> Standby:
+    """Start as many processes as a study of ``spec`` will likely need, before it is read and checked."""
+    cores = Machine.cores_here()
+    count = workers if workers is not None else cores
+    count = max(0, min(count, spec.budget.trials or count))
+    return Standby(count, max(1, cores // max(1, count)))
+
+
+def run(
+    results: Results,
+    *,
+    workers: int | None,
+    observer: Observer | None,
+    joining: bool = False,
+    standby: Standby | None = None,
+) -> None:
     """Run the study's workers until all have left.
 
     Raises:
@@ -86,7 +106,7 @@ def run(results: Results, *, workers: int | None, observer: Observer | None, joi
     ]
     reason = "interrupted"
     free_the_dead(results)
-    launcher = Launcher(settings, on_loss=lambda worker, code: _replace(results, worker, code))
+    launcher = Launcher(settings, on_loss=lambda worker, code: _replace(results, worker, code), standby=standby)
     try:
         with launcher:
             _watch(launcher, results, observer)

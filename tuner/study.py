@@ -174,7 +174,12 @@ def start(
     """
     changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
-    return _run(create(spec, where=where, storage=storage), workers=workers, observer=observer)
+    from tuner.running import run, standby
+
+    with standby(spec, workers) as waiting:
+        results = create(spec, where=where, storage=storage)
+        run(results, workers=workers, observer=observer, standby=waiting)
+    return results
 
 
 def create(spec: StudySpec, *, where: str = "study", storage: str | None = None) -> Results:

@@ -27,7 +27,13 @@ def main() -> None:
 
 def _departure() -> Departure:
     try:
-        return Departure(reason=_work(WorkerSettings(**json.loads(sys.stdin.readline()))))
+        import tuner.worker  # what takes seconds comes before the wait for the settings
+
+        assert tuner.worker
+        line = sys.stdin.readline()
+        if not line:
+            raise KeyboardInterrupt  # nobody needed this process
+        return Departure(reason=_work(WorkerSettings(**json.loads(line))))
     except KeyboardInterrupt:
         return Departure(reason="interrupted")
     except Exception as error:  # noqa: BLE001 - the process ends here; what happened must reach the person

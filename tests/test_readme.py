@@ -1,0 +1,87 @@
+"""The README is true: its commands run as they are printed, in order, and its Python does too."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> Iterator[str]:
+    """Every ``tuner`` command of the README; what installs the package has been done before its tests run."""
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            found = re.search(r"(?:^|&& )(tuner .*)$", line)
+            if found:
+                yield found[1]
+
+
+def write_inputs(folder: Path) -> None:
+    """Write the files that the README's reader is said to have."""
+    chance = random.Random(0)
+    rows = ["customer_id,age,plan,calls,since,churned"]
+    for i in range(400):
+        age = chance.randint(18, 80)
+        calls = chance.randint(0, 9)
+        churned = "yes" if calls + chance.gauss(0, 1) > 5 else "no"
+        shown_age = "" if chance.random() < 0.1 else str(age)
+        rows.append(f"C{i:05},{shown_age},{chance.choice('abc')},{calls},2024-{1 + i % 12:02}-01,{churned}")
+    (folder / "churn.csv").write_text("\n".join(rows) + "\n")
+    (folder / "quadratic.py").write_text("def objective(trial):\n    return trial.suggest_float('x', -9, 9) ** 2\n")
+    (blobs,) = (block for block in blocks("python") if "class Blobs" in block)
+    (folder / "blobs.py").write_text(blobs)
+
+
+@pytest.mark.timeout(400)
+def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_STORAGE")} | {"PATH": path}
+    seen = set(tmp_path.iterdir())
+    for command in commands():
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    made = {entry.name.removesuffix("-wal").removesuffix("-shm") for entry in set(tmp_path.iterdir()) - seen}
+    assert made <= {"tuner.db", "churn_study.toml", "__pycache__"}
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (program,) = (block for block in blocks("python") if "tuner.start" in block)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+
+
+def test_the_readme_names_every_command() -> None:
+    import tuner.cli.group
+
+    text = README.read_text(encoding="utf-8")
+    context = tuner.cli.group.cli.make_context("tuner", ["--help"], resilient_parsing=True)
+    for command in tuner.cli.group.cli.list_commands(context):
+        assert f"tuner {command}" in text, f"the README does not show `tuner {command}`"
+
+
+def test_the_study_file_of_the_readme_is_valid(tmp_path: Path) -> None:
+    from tuner.preparation import resolved
+    from tuner.study import read_spec
+
+    (example,) = blocks("toml")
+    (tmp_path / "example.toml").write_text('[data]\nsource = "iris"\ntarget = "species"\n' + example)
+    spec, where = read_spec(str(tmp_path / "example.toml"))
+    _, space = resolved(spec, where=where)
+    assert space is not None
+    assert "momentum" in space.searched
