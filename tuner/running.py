@@ -94,10 +94,10 @@ def run(
     spec = results.spec
     assert spec is not None
     storage = results.storage
+    places = plan(spec, workers)
     if not joining:
         storage.clear_stop(results.study_id)
         storage.set_study_user_attr(results.study_id, attributes.STOPPED, None)
-    places = plan_workers(Machine.this(), workers=workers, trials=spec.budget.trials, device=spec.training.device)
     deadline = time.time() + spec.budget.timeout if spec.budget.timeout is not None else None
     url = storage.database.url.render_as_string(hide_password=False)
     settings = [

@@ -174,9 +174,10 @@ def start(
     """
     changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
-    from tuner.running import run, standby
+    from tuner.running import plan, run, standby
 
     with standby(spec, workers) as waiting:
+        plan(spec, workers)
         results = create(spec, where=where, storage=storage)
         run(results, workers=workers, observer=observer, standby=waiting)
     return results
