@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RATE_SECONDS = 60.0
 """Over how long the rate of trials is taken."""
+_LEAST_TRIALS = 2
+"""A rate of fewer trials is none."""
 _SHARE = 0.05
 """The most of its time that this process may spend on looking: the cores are the workers'."""
 _LEAST_PAUSE = 0.5
@@ -102,7 +104,8 @@ class Tracker:
         while len(self._done) > 2 and self._done[1][0] < now - RATE_SECONDS:
             self._done.popleft()
         (then, before) = self._done[0]
-        return (done - before) / (now - then) * 60 if now > then and done > before else None
+        known = now > then and done - before >= _LEAST_TRIALS
+        return (done - before) / (now - then) * 60 if known else None
 
     def _left(self, results: Results, rate: float | None, budget: int | None, done: int) -> float | None:
         by_trials = (budget - done) / rate * 60 if budget is not None and rate else None

@@ -85,6 +85,16 @@ def test_a_study_without_a_best_or_a_budget_is_drawn_too() -> None:
     assert drawn(snapshot, width=80)[1:] == ["62 trials", "4 running   50 finished   10 pruned   2 diverged"]
 
 
+def test_a_front_is_told_by_its_size_and_its_first_trial() -> None:
+    best = dataclasses.replace(BEST, values={"accuracy": 0.98, "log_loss": 0.125})
+    snapshot = dataclasses.replace(
+        SNAPSHOT, metrics=["accuracy", "log_loss"], directions=["maximize", "minimize"], best=[best, BEST]
+    )
+    lines = drawn(snapshot, width=100)
+    assert lines[0].startswith("churn  accuracy ↑, log_loss ↓")
+    assert lines[3] == "best  front of 2 trials: accuracy 0.9800, log_loss 0.1250 (trial 37)"
+
+
 def test_progress_without_a_terminal_is_one_line() -> None:
     assert progress_line(SNAPSHOT) == (
         "churn: 62/100 trials, 4 running, 10 pruned, 2 diverged, 93 trials/min, "
@@ -115,14 +125,15 @@ def test_the_tracker_looks_seldom_and_tells_the_rate_and_the_time_left() -> None
     tracker = Tracker(clock=clock)
     assert tracker.look(results) is not None
     assert tracker.look(results) is None
-    (claim,) = results.storage.claim(results.study_id, 1)
+    claims = results.storage.claim(results.study_id, 2)
     clock.now += 10
     assert tracker.look(results) is not None
-    results.storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.99])
-    clock.now += 30
+    for claim, accuracy in zip(claims, [0.99, 0.5], strict=True):
+        results.storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [accuracy])
+    clock.now += 60
     snapshot = tracker.look(results)
     assert snapshot is not None
-    assert (snapshot.done, snapshot.rate, snapshot.left, snapshot.elapsed) == (8, 2.0, 60.0, 40.0)
+    assert (snapshot.done, snapshot.rate, snapshot.left, snapshot.elapsed) == (9, 2.0, 30.0, 70.0)
     assert snapshot.best[0].number == 7
-    assert snapshot.history == [0.75, 0.9375, 0.9375, 0.9375, 0.99]
+    assert snapshot.history == [0.75, 0.9375, 0.9375, 0.9375, 0.99, 0.99]
     results.storage.close()
