@@ -45,6 +45,12 @@ class Machine:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def plan(spec: StudySpec, workers: int | None) -> list[tuple[str, int]]:
+    """Return what :func:`plan_workers` plans for a study of ``spec`` on this machine."""
+    trials, device = spec.budget.trials, spec.training.device
+    return plan_workers(Machine.this(), workers=workers, trials=trials, device=device)
+
+
 def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, device: str) -> list[tuple[str, int]]:
     """Return ``(device, threads)`` for each worker.
 
