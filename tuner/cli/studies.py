@@ -92,9 +92,11 @@ def delete(study: str, yes: bool, storage: str | None) -> None:
     if not yes:
         count = results.status().counts
         trials = sum(count.values())
-        if not sys.stdin.isatty():
+        if not _somebody_is_here():
             raise UsageError(f"study '{study}' has {trials} trials and nobody is here to confirm; write --yes")
-        click.confirm(f"Remove study '{study}' with its {trials} trials?", abort=True, err=True)
+        if not click.confirm(f"Remove study '{study}' with its {trials} trials?", err=True):
+            hint("nothing is removed")
+            raise click.exceptions.Exit(1)
     api.delete(study, storage=storage)
     hint(f"study '{study}' is removed")
 
@@ -106,6 +108,10 @@ def state_of(status: Status) -> str:
     if status.budget is not None and status.done >= status.budget:
         return "done"
     return "stopped" if status.done or status.stopped else "new"
+
+
+def _somebody_is_here() -> bool:
+    return sys.stdin.isatty()
 
 
 def _opened_or_none(storage: str | None) -> SQLStorage | None:

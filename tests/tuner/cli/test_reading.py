@@ -179,6 +179,17 @@ def test_delete_asks_and_removes(run: Run) -> None:
     assert run("status", "churn").exit_code == 3
 
 
+def test_delete_takes_no_for_an_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples.write()
+    monkeypatch.setattr("tuner.cli.studies._somebody_is_here", lambda: True)
+    refused = run("delete", "churn", text="n\n")
+    assert refused.exit_code == 1
+    assert refused.stderr == "Remove study 'churn' with its 7 trials? [y/N]: nothing is removed\n"
+    assert run("status", "churn").exit_code == 0
+    assert run("delete", "churn", text="y\n").exit_code == 0
+    assert run("status", "churn").exit_code == 3
+
+
 def test_stop_says_when_nobody_is_at_work(run: Run) -> None:
     samples.write()
     assert run("stop", "churn").stdout == "study 'churn': no worker is at work\n"
