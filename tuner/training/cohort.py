@@ -16,10 +16,11 @@ from torch import Tensor
 
 from tuner.training import batches
 from tuner.training.data import Dataset
+from tuner.training.fusion import Fusion
 from tuner.training.member import Member
 from tuner.training.randomness import derive, order, used
 from tuner.training.recipe import RecipeError
-from tuner.training.stack import Stack, fused
+from tuner.training.stack import Stack
 
 
 class Metric(Protocol):
@@ -74,6 +75,7 @@ class Cohort:
         self.dataset = dataset.to(self.device)
         self.metrics = tuple(metrics)
         self.members: list[Member] = []
+        self._fusion = Fusion(self.dataset.training, self.device)
         self._stacks: list[Stack] | None = None
 
     def __len__(self) -> int:
@@ -112,8 +114,7 @@ class Cohort:
     def epoch(self) -> list[EpochResult]:
         """Train all members one epoch and judge them. The results are in the order in which the members joined."""
         if self._stacks is None:
-            groups = fused(self.members, self.dataset.training, self.device)
-            self._stacks = [Stack(group, self.device) for group in groups]
+            self._stacks = [Stack(group, self.device) for group in self._fusion.groups(self.members)]
         results: dict[Member, EpochResult] = {}
         for stack in self._stacks:
             started = time.perf_counter()

@@ -18,6 +18,7 @@ from tuner.training.randomness import seeded, used
 from tuner.training.recipe import Recipe
 from tuner.training.schedules import Plateau
 from tuner.training.stopping import EarlyStopping
+from tuner.training.vmapped import structure
 
 STATE_VERSION = 1
 
@@ -76,6 +77,8 @@ class Member:
         shape: Hashable = tuple(self.layout.shapes.items())
         if AnalyticMLP.accepts(self.module):
             shape = ("mlp", self.module.activation, self.module.normalization, shape)
+        else:
+            shape = (structure(self.module), shape)
         return shape, self.layout.dtype, min(self.recipe.batch_size or samples, samples), samples, self.loss
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -97,7 +97,7 @@ class Autograd:
         self.loss = loss
         self.gradient = gradient
         self.device = weights.device
-        self.smallest_batch = 2 if any(isinstance(m, _BATCH_NORMS) for m in modules[0].modules()) else 1
+        self.smallest_batch = smallest_batch(modules[0])
         self._random: list[Tensor] = []
         self.parameters = []
         for module, row in zip(self.modules, weights, strict=True):
@@ -152,7 +152,10 @@ class Autograd:
             torch.set_rng_state(state)
 
 
-_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+def smallest_batch(module: nn.Module) -> int:
+    """Return the fewest samples from which the module can learn: batch normalization needs two."""
+    return 2 if any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in module.modules()) else 1
+
 
 PREDICTED_SAMPLES = 4096
 """Samples a module is shown at once when it only predicts."""

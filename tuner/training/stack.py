@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from tuner.training import costs, optimizers, schedules
+from tuner.training import optimizers, schedules
 from tuner.training.analytic import AnalyticMLP
-from tuner.training.data import Part
 from tuner.training.member import Member
 from tuner.training.mlp import MLP
 from tuner.training.network import Autograd, Network
 from tuner.training.penalties import Penalties
-from tuner.training.randomness import used
 from tuner.training.stopping import EarlyStopping
-
-
-def fused(members: Sequence[Member], training: Part, device: torch.device) -> list[list[Member]]:
-    """Divide members into groups that are trained as one network: of one key each, and of a size that pays."""
-    alike: dict[Hashable, list[Member]] = {}
-    for member in members:
-        alike.setdefault(member.key(training), []).append(member)
-    groups = []
-    for group in alike.values():
-        group.sort(key=_optimizer_name)
-        count = -(-len(group) // _best_size(group, training, device))
-        groups += [group[len(group) * i // count : len(group) * (i + 1) // count] for i in range(count)]
-    return groups
-
-
-def _best_size(group: list[Member], training: Part, device: torch.device) -> int:
-    """Return how many of these like members should be one network."""
-    if len(group) == 1 or not AnalyticMLP.accepts(group[0].module):
-        return 1
-    layout = group[0].layout
-    samples = used(len(training), group[0].recipe.data_fraction)
-    step = costs.Step(
-        kernels=KERNELS + KERNELS_A_PARAMETER * len(layout.shapes),
-        flops=6.0 * layout.weights * min(group[0].recipe.batch_size or samples, samples),
-        bytes=STATE_ROWS * layout.size * layout.dtype.itemsize,
-    )
-    return costs.best_together(costs.calibrate(device), step, len(group))
-
-
-def _optimizer_name(member: Member) -> str:
-    return optimizers.kind(member.recipe).__name__
-
-
-KERNELS, KERNELS_A_PARAMETER = 12, 4
-"""Kernels in a step of the analytic network: the loss and the update, and those of each weight matrix or bias."""
-STATE_ROWS = 4
-"""Weights, gradient and what most optimizers remember."""
+from tuner.training.vmapped import Vmapped
 
 
 class Stack:
@@ -62,7 +24,7 @@ class Stack:
 
     def __init__(self, members: Sequence[Member], device: torch.device) -> None:
         # Members whose optimizers are of one kind lie side by side, so that a group's rows are a slice and no copy.
-        self.members = sorted(members, key=_optimizer_name)
+        self.members = sorted(members, key=optimizer_name)
         self.recipes = [member.recipe for member in self.members]
         self.loss = members[0].loss
         self.device = device
@@ -94,7 +56,8 @@ class Stack:
                 buffer.copy_(member.row[f"buffer.{name}"])
         if all(AnalyticMLP.accepts(module) for module in modules):
             return AnalyticMLP(cast(list[MLP], modules), self.loss, layout, self.weights, self.gradient)
-        return Autograd(modules, self.loss, layout, self.weights, self.gradient)
+        kind = Autograd if len(modules) == 1 else Vmapped
+        return kind(modules, self.loss, layout, self.weights, self.gradient)
 
     def _optimizers(self) -> list[tuple[slice, optimizers.Optimizer]]:
         """Return the optimizers and the rows that each of them steps."""
@@ -141,3 +104,8 @@ class Stack:
         for name, table in self.table.items():
             if f"best.{name}" in self.table:
                 self.table[f"best.{name}"].index_copy_(0, rows, table.index_select(0, rows))
+
+
+def optimizer_name(member: Member) -> str:
+    """Return what the members are sorted by."""
+    return optimizers.kind(member.recipe).__name__

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.training import MLP, Cohort, CrossEntropy, Dataset, EpochResult, Loss, Member, Part, Recipe
+from tuner.training.fusion import Fusion
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ def member(
     """A member whose seed is its number, so that no two are alike, unless told otherwise."""
     changes.setdefault("seed", number)
     return Member.build(number=number, recipe=recipe(**changes), network=network, loss=loss or CrossEntropy())
+
+
+def groups(members: list[Member]) -> list[list[Member]]:
+    """How the members would be fused."""
+    return Fusion(blobs().training, torch.device("cpu")).groups(members)
 
 
 def train(members: list[Member], dataset: Dataset | None = None) -> dict[int, list[EpochResult]]:

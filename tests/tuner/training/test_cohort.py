@@ -9,10 +9,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from tests.tuner.training.making import Accuracy, assert_same, blobs, curve, member, mlp, recipe, train
+from tests.tuner.training.making import Accuracy, assert_same, blobs, curve, groups, member, mlp, recipe, train
 from tuner.training import OPTIMIZERS, SCHEDULES, Cohort, CrossEntropy, Dataset, EpochResult, Member, Part, RecipeError
 from tuner.training.randomness import derive, order
-from tuner.training.stack import fused
 
 PENALTIES: list[dict[str, Any]] = [
     {},
@@ -351,8 +350,7 @@ def test_members_are_fused_in_groups_of_a_size_that_pays(monkeypatch: pytest.Mon
     monkeypatch.setattr("tuner.training.costs.best_together", lambda machine, step, members: 3)
     members = [member(number, optimizer=("adam", "sgd")[number % 2]) for number in range(7)]
     members.append(member(7, network=lambda: mlp(hidden=(9,))))
-    groups = fused(members, blobs().training, torch.device("cpu"))
-    assert [[one.number for one in group] for group in groups] == [[0, 2], [4, 6], [1, 3, 5], [7]]
+    assert [[one.number for one in group] for group in groups(members)] == [[0, 2], [4, 6], [1, 3, 5], [7]]
 
 
 def test_what_cannot_join_is_told_why() -> None:

@@ -1,0 +1,63 @@
+"""Which members of a cohort are trained as one network: decided by cost, not by faith."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from tuner.training import costs, vmapped
+from tuner.training.analytic import AnalyticMLP
+from tuner.training.data import Part
+from tuner.training.member import Member
+from tuner.training.randomness import used
+from tuner.training.stack import optimizer_name
+
+KERNELS, KERNELS_A_PARAMETER = 12, 4
+"""Kernels in a step of the analytic network: the loss and the update, and those of each weight matrix or bias."""
+STATE_ROWS = 4
+"""Weights, gradient and what most optimizers remember."""
+
+
+class Fusion:
+    """Decides which members are trained as one network."""
+
+    def __init__(self, training: Part, device: torch.device) -> None:
+        self.training = training
+        self.device = device
+        self._pays: dict[Hashable, bool] = {}
+
+    def groups(self, members: Sequence[Member]) -> list[list[Member]]:
+        """Divide members into groups of one key each, and of a size that pays."""
+        alike: dict[Hashable, list[Member]] = {}
+        for member in members:
+            alike.setdefault(member.key(self.training), []).append(member)
+        groups = []
+        for key, group in alike.items():
+            group.sort(key=optimizer_name)
+            count = -(-len(group) // self._best_size(key, group))
+            groups += [group[len(group) * i // count : len(group) * (i + 1) // count] for i in range(count)]
+        return groups
+
+    def _best_size(self, key: Hashable, group: list[Member]) -> int:
+        """Return how many of these like members should be one network."""
+        if len(group) == 1:
+            return 1
+        samples = used(len(self.training), group[0].recipe.data_fraction)
+        batch = min(group[0].recipe.batch_size or samples, samples)
+        if not AnalyticMLP.accepts(group[0].module):
+            if key not in self._pays:
+                self._pays[key] = self._try(group, batch)
+            return len(group) if self._pays[key] else 1
+        layout = group[0].layout
+        step = costs.Step(
+            kernels=KERNELS + KERNELS_A_PARAMETER * len(layout.shapes),
+            flops=6.0 * layout.weights * batch,
+            bytes=STATE_ROWS * layout.size * layout.dtype.itemsize,
+        )
+        return costs.best_together(costs.calibrate(self.device), step, len(group))
+
+    def _try(self, group: list[Member], batch: int) -> bool:
+        modules = [member.module.to(self.device) for member in group]
+        inputs = tuple(x[:batch] for x in self.training.inputs)
+        return vmapped.pays(modules, group[0].loss, inputs, self.training.targets[:batch])

@@ -1,0 +1,158 @@
+"""M modules of one structure, learning side by side: ``torch.func.vmap`` runs their forward passes as one.
+
+Not every module can be fused (random numbers, data-dependent control flow, operations without a batching rule), and not
+everywhere does it pay. So a group is fused only after a trial: one batch, both ways, same numbers and less time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tuner.training.losses import Loss
+from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch
+
+logger = logging.getLogger(__name__)
+
+TRIED_STEPS = 3
+"""Steps of the trial, of which the quickest counts."""
+
+
+def structure(module: nn.Module) -> Hashable:
+    """Return what two modules have in common if they differ in the values of parameters and buffers alone."""
+    return tuple((name, type(one), repr(sorted(_settings(one)))) for name, one in module.named_modules())
+
+
+def _settings(module: nn.Module) -> list[tuple[str, str]]:
+    return [(name, repr(value)) for name, value in vars(module).items() if name[0] != "_" and name != "training"]
+
+
+class Vmapped:
+    """Modules of one structure. See ``network.Network`` for what the methods promise."""
+
+    def __init__(
+        self, modules: Sequence[nn.Module], loss: Loss, layout: Layout, weights: Tensor, gradient: Tensor
+    ) -> None:
+        self.loss = loss
+        self.gradient = gradient
+        self.smallest_batch = smallest_batch(modules[0])
+        self.base = deepcopy(modules[0]).eval()
+        self.parameters = {name: value.detach().requires_grad_() for name, value in layout.views(weights).items()}
+        own = [dict(module.named_parameters()) | dict(module.named_buffers()) for module in modules]
+        self._rest = {
+            name: torch.stack([values[name].detach() for values in own]) for name in own[0] if name not in layout.shapes
+        }
+        self._buffers = [name for name, _ in modules[0].named_buffers()]
+
+    @contextmanager
+    def epoch(self, seeds: Sequence[int]) -> Iterator[None]:
+        self.base.train()
+        yield
+        self.base.eval()
+
+    def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        loss = self.loss(self._outputs(inputs, 0), targets)
+        slopes = torch.autograd.grad(
+            loss.sum(), list(self.parameters.values()), allow_unused=True, materialize_grads=True
+        )
+        torch.cat([slope.flatten(1) for slope in slopes], 1, out=self.gradient)
+        return loss.detach()
+
+    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        samples = max(1, PREDICTED_SAMPLES // len(self.gradient))
+        with torch.no_grad():
+            chunks = zip(*(torch.split(x, samples) for x in inputs), strict=True)
+            return torch.cat([self._outputs(chunk, None) for chunk in chunks], 1)
+
+    def buffers(self) -> dict[str, Tensor]:
+        return {name: self._rest[name] for name in self._buffers}
+
+    def _outputs(self, inputs: tuple[Tensor, ...], member_axis: int | None) -> Tensor:
+        with _plain_attention():
+            outputs: Tensor = torch.vmap(self._output, in_dims=(0, 0, member_axis), randomness="error")(
+                self.parameters, self._rest, inputs
+            )
+        return outputs
+
+    def _output(self, parameters: dict[str, Tensor], rest: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+        output: Tensor = functional_call(self.base, (parameters, rest), inputs)
+        return output
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Inside, attention is made of operations that have batching rules."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def pays(modules: Sequence[nn.Module], loss: Loss, inputs: tuple[Tensor, ...], targets: Tensor) -> bool:
+    """Tell whether modules of one structure learn the same when they are fused, and faster; say why, if not.
+
+    Shape: one batch, inputs ``[B, ...]`` and targets ``[B, ...]``. The modules stay as they are.
+    """
+    name = type(modules[0]).__name__
+    try:
+        alone, alone_seconds = _tried(Autograd, modules, loss, inputs, targets)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # vmap warns where it falls back to a loop
+            fused, fused_seconds = _tried(Vmapped, modules, loss, inputs, targets)
+    except (RuntimeError, NotImplementedError, UserWarning, ValueError, TypeError) as error:
+        logger.info("%s is trained alone, as it cannot be fused: %s", name, str(error).split("\n", 1)[0])
+        return False
+    tolerance = 1e-8 if modules_dtype(modules) == torch.float64 else 1e-3
+    for one, same in zip(alone, fused, strict=True):
+        if not torch.allclose(one, same, rtol=tolerance, atol=tolerance * float(one.abs().max()), equal_nan=True):
+            logger.info("%s is trained alone: fused, it gives other numbers", name)
+            return False
+    if fused_seconds >= alone_seconds:
+        logger.info("%s is trained alone: fused, it is %.1f times slower", name, fused_seconds / alone_seconds)
+        return False
+    logger.info("%d of %s are fused: %.1f times faster", len(modules), name, alone_seconds / fused_seconds)
+    return True
+
+
+def modules_dtype(modules: Sequence[nn.Module]) -> torch.dtype:
+    """Return the dtype of the modules' trainable parameters."""
+    return Layout.of(modules[0]).dtype
+
+
+def _tried(
+    kind: Callable[[Sequence[nn.Module], Loss, Layout, Tensor, Tensor], Network],
+    modules: Sequence[nn.Module],
+    loss: Loss,
+    inputs: tuple[Tensor, ...],
+    targets: Tensor,
+) -> tuple[list[Tensor], float]:
+    """Return losses, gradients, buffers and predictions of copies of the modules, and the seconds of a step."""
+    copies = [deepcopy(module) for module in modules]
+    layout = Layout.of(copies[0])
+    weights = torch.stack([layout.read(module) for module in copies])
+    gradient = torch.zeros_like(weights)
+    network = kind(copies, loss, layout, weights, gradient)
+    members = len(copies)
+    xs, y = tuple(x.expand(members, *x.shape) for x in inputs), targets.expand(members, *targets.shape)
+    seconds = float("inf")
+    with network.epoch([0] * members):
+        for _ in range(TRIED_STEPS):
+            started = time.perf_counter()
+            losses = network.forward_backward(xs, y)
+            if losses.device.type == "cuda":
+                torch.cuda.synchronize(losses.device)
+            seconds = min(seconds, time.perf_counter() - started)
+    learned = [value.to(torch.float64) for value in network.buffers().values()]
+    return [losses, gradient, *learned, network.predict(inputs)], seconds
