@@ -288,7 +288,8 @@ def _changed(stored: StudySpec, source: str | None, settings: list[str], changes
         new, where = read_spec(source, settings=settings, changes={**given, "name": stored.name})
     else:
         written = study_file.override(stored.model_dump(mode="json"), settings)
-        new, where = parse_spec(written, where="the stored study"), "the stored study"
+        where = "what -S sets"
+        new = parse_spec(written, where=where)
     new, new_space = resolved(new, where=where)
     _, old_space = resolved(stored, where="the stored study")
     from tuner.space import widened
