@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Double, bindparam, create_engine, event, literal_column, text
@@ -19,9 +19,8 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from storage import urls
-from storage.errors import StorageNotFoundError
-from storage.failures import Failure, classify, explain
+from storage import sqlite_file, urls
+from storage.failures import classify, explain
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table
@@ -34,7 +33,7 @@ PATIENCE = 60.0  # seconds that one call waits for a database that is away
 _FIRST_PAUSE = 0.05  # seconds; doubled after every failure
 _LONGEST_PAUSE = 2.0  # seconds
 _SAY_AFTER = 1.0  # seconds of waiting before a person is told
-_BUSY_TIMEOUT_MS = 5_000  # SQLite's own wait before it hands the wait to us
+_BUSY_TIMEOUT = 5.0  # seconds of SQLite's own wait before it hands the wait to us
 
 
 class Database:
@@ -170,7 +169,7 @@ class Database:
                 waited = time.monotonic() - started
                 if not failure.passes or waited + pause > self.patience:
                     raise explain(error, failure, self.safe_url, waited) from None
-                if failure.worth_saying and (waited > _SAY_AFTER or failure is Failure.UNREACHABLE) and not said:
+                if failure.worth_saying and waited + pause > _SAY_AFTER and not said:
                     said = True
                     _logger.warning("waiting for %s: %s", self.safe_url, failure.value)
                 time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
@@ -194,8 +193,10 @@ class Database:
 
     def _rollback(self, connection: Connection) -> None:
         try:
+            if self.dialect == "sqlite" and not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+                return  # SQLite has rolled back by itself: the disk is full
             _command(connection, "ROLLBACK")
-        except DBAPIError:
+        except SQLAlchemyError:
             self._drop()
 
     def _connect(self) -> Connection:
@@ -215,23 +216,20 @@ class Database:
                 connection.close()
 
     def _make_engine(self) -> Engine:
-        url, arguments = self.url, self._connect_arguments()
-        if self.dialect == "sqlite" and not urls.in_memory(url):
-            path = Path(url.database or "")
-            if not self.create and not path.exists() and not str(path).startswith("file:"):
-                raise StorageNotFoundError(
-                    f"storage '{self.safe_url}': there is no file {path}; check the path, or start a study to make it"
-                )
-        engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
+        options: dict[str, Any] = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
         if self.dialect == "sqlite":
-            event.listen(engine, "connect", _set_up_sqlite)
-        elif self.dialect == "mysql":
+            options["creator"] = partial(sqlite_file.connect, self.url.database, self._busy_timeout())
+            sqlite_file.check_place(self.url.database, self.create, self.safe_url)
+            return create_engine("sqlite://", **options)
+        engine = create_engine(self.url, connect_args=self._connect_arguments(), **options)
+        if self.dialect == "mysql":
             event.listen(engine, "connect", _set_up_mysql)
         return engine
 
+    def _busy_timeout(self) -> float:
+        return min(_BUSY_TIMEOUT, self.patience)
+
     def _connect_arguments(self) -> Mapping[str, Any]:
-        if self.dialect == "sqlite":
-            return {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1000}
         if self.dialect == "postgresql":
             return {
                 "connect_timeout": 5,
@@ -289,10 +287,6 @@ def _enum_name(value: Any) -> str:
     if isinstance(value, enum.Enum):
         return value.name
     raise TypeError(f"{value!r} cannot be stored")
-
-
-def _set_up_sqlite(connection: Any, _: Any) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
 
 def _set_up_mysql(connection: Any, _: Any) -> None:

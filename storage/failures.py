@@ -109,18 +109,20 @@ def classify(error: DBAPIError, dialect: str) -> Failure:
 def explain(error: DBAPIError, failure: Failure, safe_url: str, waited: float) -> StorageError:
     """Return the error to raise, in one line that names the storage and the remedy."""
     reason = " ".join(urls.mask(str(error.orig)).split())
-    if failure is Failure.FULL:
-        return StorageFullError(f"storage '{safe_url}': the disk is full ({reason}); waited {waited:.0f} s")
-    if failure.passes:
-        return StorageUnreachableError(f"storage '{safe_url}': {failure.value} ({reason}); waited {waited:.0f} s")
-    if failure is Failure.REFUSED:
-        return StorageUnreachableError(f"storage '{safe_url}': {failure.value} ({reason})")
-    if failure is Failure.READ_ONLY:
-        return ReadOnlyStorageError(
-            f"storage '{safe_url}' cannot be written ({reason}); check the permissions of the file and its folder"
-        )
-    if failure is Failure.CORRUPT:
-        return CorruptStorageError(
-            f"storage '{safe_url}' is damaged or not a database ({reason}); restore a copy or name another file"
-        )
-    return StorageError(f"storage '{safe_url}': {reason}")
+    kind, words = {
+        Failure.FULL: (StorageFullError, f": the disk is full ({reason}); waited {waited:.0f} s"),
+        Failure.BUSY: (StorageUnreachableError, f": {failure.value}, for {waited:.0f} s now; try again"),
+        Failure.CONFLICT: (StorageUnreachableError, f": {failure.value} ({reason}); waited {waited:.0f} s"),
+        Failure.UNREACHABLE: (StorageUnreachableError, f": {failure.value} ({reason}); waited {waited:.0f} s"),
+        Failure.REFUSED: (StorageUnreachableError, f": {failure.value} ({reason})"),
+        Failure.READ_ONLY: (
+            ReadOnlyStorageError,
+            f" cannot be written ({reason}); check the permissions of the file and its folder",
+        ),
+        Failure.CORRUPT: (
+            CorruptStorageError,
+            f" is damaged or not a database ({reason}); restore a copy or name another file",
+        ),
+        Failure.OTHER: (StorageError, f": {reason}"),
+    }[failure]
+    return kind(f"storage '{safe_url}'{words}")
