@@ -103,7 +103,7 @@ CASES = [
     pytest.param(file("study.yaml", "a: [1\n"), ["study.yaml"], 2, "not valid YAML", id="broken YAML"),
     pytest.param(rows(GOOD), [*TABLE, "--storage", "postgres//x"], 1, "storage", id="no URL"),
     pytest.param(
-        rows(GOOD), [*TABLE, "--storage", "sqlite:///absent/dir/x.db"], 1, "absent", id="storage in no folder"
+        rows(GOOD), [*TABLE, "--storage", "sqlite:///absent/dir/x.db"], 6, "absent", id="storage in no folder"
     ),
     pytest.param(existing_study, [*TABLE, "--name", "rows"], 5, "tuner resume rows", id="two studies of one name"),
     pytest.param(
