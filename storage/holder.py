@@ -3,6 +3,7 @@ them behind and renews the leases."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -24,6 +25,7 @@ _logger = logging.getLogger(__name__)
 
 LEASE = 60.0  # seconds without a sign of life after which a trial is free for others
 _WRITE_BEHIND = 0.5  # seconds that a report may stay in memory only
+_PATIENCE_AT_EXIT = 5.0  # seconds that the end of the process waits for the database
 _IDLE = 10.0  # seconds without work after which the thread ends
 
 
@@ -55,6 +57,7 @@ class Holder:
         self._has_our_tables = migration.check(self.database)
         this = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _after_fork(this()))
+        atexit.register(_flush_at_exit, this)
 
     def _reset(self) -> None:
         self._memory = threading.RLock()
@@ -92,6 +95,12 @@ class Holder:
         self.flush()
         self.database.close()
         self._closing.clear()
+
+    def __del__(self) -> None:
+        if "_has_our_tables" in self.__dict__:  # opened, and not closed by its owner
+            self._closing.set()
+            _write_what_is_left(self)
+            self.database.close()
 
     # -- buffered writes
 
@@ -270,7 +279,6 @@ class Holder:
                     target=_keep, args=(weakref.ref(self), self._closing), name="tuner-storage", daemon=True
                 )
                 self._keeper.start()
-                threading._register_atexit(_flush_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
 
     def _write_behind(self) -> bool:
         """Write what is pending unless a batch is open; return whether there was something."""
@@ -318,7 +326,16 @@ def _keep(storage: weakref.ref[Holder], closing: threading.Event) -> None:
 def _flush_at_exit(storage: weakref.ref[Holder]) -> None:
     this = storage()
     if this is not None:
-        this._flush(durable=True)
+        _write_what_is_left(this)
+
+
+def _write_what_is_left(this: Holder) -> None:
+    if this._pending or this._pending_attrs:
+        this.database.patience = min(this.database.patience, _PATIENCE_AT_EXIT)
+        try:
+            this._flush(durable=True)
+        except StorageError as error:
+            _logger.warning("what was reported last is lost: %s", error)
 
 
 def _after_fork(storage: Holder | None) -> None:
