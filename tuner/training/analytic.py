@@ -224,14 +224,19 @@ class _Dropout:
         return masks
 
     def _draw(self, batch: int) -> Iterator[list[Tensor]]:
-        a_step = batch * sum(self.hidden)
-        steps = max(1, DRAWN_NUMBERS // a_step)
-        numbers = steps * a_step
-        bits = torch.empty(len(self.generators), -(-numbers // 4), dtype=torch.int64)
+        """Draw for several steps at once: first all masks of the first layer, then all of the second, and so on."""
+        members = len(self.generators)
+        steps = max(1, DRAWN_NUMBERS // (batch * sum(self.hidden)))
+        numbers = steps * batch * sum(self.hidden)
+        bits = torch.empty(members, -(-numbers // 4), dtype=torch.int64)
         for row, generator in zip(bits, self.generators, strict=True):
             row.random_(-(2**63), None, generator=generator)
-        keep = bits.view(torch.int16)[:, :numbers] >= self.thresholds
-        scaled = keep.to(self.device, non_blocking=True).to(self.dtype).mul_(self.scales)
-        for step in scaled.view(len(scaled), steps, a_step).unbind(1):
-            layers = torch.split(step, [batch * width for width in self.hidden], 1)
-            yield [mask.view(len(scaled), batch, width) for mask, width in zip(layers, self.hidden, strict=True)]
+        uniform = bits.to(self.device, non_blocking=True).view(torch.int16)[:, :numbers]
+        masks = torch.empty(members, numbers, dtype=self.dtype, device=self.device)
+        torch.ge(uniform, self.thresholds, out=masks).mul_(self.scales)
+        layers = torch.split(masks, [steps * batch * width for width in self.hidden], 1)
+        by_layer = [
+            layer.view(members, steps, batch, width).unbind(1) for layer, width in zip(layers, self.hidden, strict=True)
+        ]
+        for step in zip(*by_layer, strict=True):
+            yield list(step)
