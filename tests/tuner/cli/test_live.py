@@ -9,7 +9,8 @@ from rich.console import Console
 
 from tests.tuner.cli import samples
 from tuner import study
-from tuner.cli.live import PlainView, draw, progress_line
+from tuner.cli.frame import draw, progress_line
+from tuner.cli.live import PlainView
 from tuner.cli.progress import Snapshot, Tracker
 from tuner.results import TrialRow
 
