@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import attributes
@@ -150,13 +151,15 @@ def free_the_dead(results: Results) -> None:
 
 
 def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not reaped does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    status = Path(f"/proc/{pid}/stat")  # where there is none, a signal that arrives is all there is to go by
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _reason(departures: list[Departure]) -> str:

@@ -58,6 +58,11 @@ class Training(Section):
     epochs: int = Field(50, ge=1, le=1_000_000, description="most epochs a trial may train")
     early_stopping: EarlyStopping = EarlyStopping()
     penalise_biases: bool = Field(False, description="whether L1, L2 and weight decay also pull on biases")
+    checkpoints: str = Field(
+        "",
+        description="folder or fsspec URL that all workers reach, for what continues an interrupted trial; "
+        "default: beside the SQLite file, else in this folder",
+    )
     device: str = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:1, …")
 
 
@@ -115,8 +120,8 @@ def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
     return spec
 
 
-SAFE_TO_CHANGE = frozenset({"budget", "space"})
-"""Tables in which a study file may differ from the stored study: the budget, and a space that got wider."""
+SAFE_TO_CHANGE = ("budget.", "space.", "training.checkpoints", "training.device")
+"""Where a study file may differ from the stored study: the budget, a space that got wider, where things run."""
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
@@ -124,7 +129,7 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     lines = []
     for key in sorted(before.keys() | after.keys()):
-        if key.split(".")[0] in SAFE_TO_CHANGE or before.get(key) == after.get(key):
+        if key.startswith(SAFE_TO_CHANGE) or before.get(key) == after.get(key):
             continue
         lines.append(f"{key}: {_show(before, key)} → {_show(after, key)}")
     return lines

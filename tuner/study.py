@@ -129,6 +129,10 @@ def delete(name: str, *, storage: str | None = None) -> None:
     if workers:
         count = f"{len(workers)} worker{'s' if len(workers) > 1 else ''}"
         raise UsageError(f"study '{name}' has {count} at work; `tuner stop {name}` asks them to leave first")
+    if results.spec is not None:
+        from tuner.checkpoints import open_store
+
+        open_store(results.storage, results.study_id, results.spec).remove_all()
     results.storage.delete_study(results.study_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Hashable, Mapping
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
+from storage import LeaseLostError
 from tuner import attributes, failures, search, stopping
 from tuner.assessment import assess, constant_loss, decoded_metrics
+from tuner.checkpoints import Checkpoints, open_store
 from tuner.errors import ObjectiveError, StudyConflictError
 from tuner.loading import LoadedTrainable
 from tuner.preparation import FINGERPRINT, fingerprint
@@ -21,7 +24,7 @@ from tuner.training import Cohort, Member, Recipe
 from tuner.training.randomness import derive
 
 if TYPE_CHECKING:
-    from storage import Claim, SQLStorage
+    from storage import Checkpoint, Claim, SQLStorage
     from tuner.loading import Function
     from tuner.spec import StudySpec, Training
     from tuner.training import EpochResult
@@ -81,10 +84,15 @@ def make_study(storage: SQLStorage, study_id: int, spec: StudySpec, strategy: se
     )
 
 
-def open_trial(storage: SQLStorage, study: optuna.Study, claim: Claim, seed: int) -> optuna.Trial:
-    """Return the claimed trial, with nothing reported; what the sampler draws depends on seed and number alone."""
+def open_trial(
+    storage: SQLStorage, study: optuna.Study, claim: Claim, seed: int, *, epoch: int | None = None
+) -> optuna.Trial:
+    """Return the claimed trial, with nothing reported after ``epoch`` (``None``: nothing at all).
+
+    What the sampler draws for it depends on the study's seed and its number alone.
+    """
     if claim.resumed:
-        storage.rewind(claim.trial_id, None)
+        storage.rewind(claim.trial_id, epoch)
     search.reseed(study.sampler, derive(seed, "sampler", claim.number) % 2**32)
     return optuna.Trial(study, claim.trial_id)
 
@@ -140,6 +148,7 @@ class TrainableWorker:
         )
         self.study = make_study(storage, study_id, spec, strategy)
         self.running: dict[int, Running] = {}
+        self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
         self.cohort = Cohort(self.dataset, self.metrics, device=device)
         self._constant_loss: dict[Hashable, float] = {}
 
@@ -149,6 +158,7 @@ class TrainableWorker:
             while True:
                 reason = self.leaving.reason() or self._enough()
                 if reason is not None:
+                    self._checkpoint()
                     self._release()
                     return reason
                 claimed = self._fill()
@@ -178,14 +188,16 @@ class TrainableWorker:
         free = self.places - len(self.running)
         claims = self.storage.claim(self.study_id, free) if free > 0 else []
         for claim in claims:
-            trial = open_trial(self.storage, self.study, claim, self.spec.seed)
+            checkpoint = self.checkpoints.load(claim.trial_id) if claim.resumed else None
+            epoch = checkpoint.epoch if checkpoint is not None else None
+            trial = open_trial(self.storage, self.study, claim, self.spec.seed, epoch=epoch)
             try:
-                self._join(claim, trial)
+                self._join(claim, trial, checkpoint)
             except Exception as error:  # noqa: BLE001 - whatever the objective's code raises ends its trial only
                 self._tell_failure(claim, trial, error)
         return len(claims)
 
-    def _join(self, claim: Claim, trial: optuna.Trial) -> None:
+    def _join(self, claim: Claim, trial: optuna.Trial, checkpoint: Checkpoint | None) -> None:
         params = self.space.suggest(trial)
         member = Member.build(
             number=claim.number,
@@ -193,6 +205,8 @@ class TrainableWorker:
             network=lambda: self.trainable.network(params),
             loss=self.trainable.loss(params),
         )
+        if checkpoint is not None:
+            self.checkpoints.restore(member, checkpoint)
         self.cohort.join(member)
         self.running[claim.number] = Running(claim=claim, trial=trial, member=member)
 
@@ -203,11 +217,27 @@ class TrainableWorker:
         except Exception as error:  # noqa: BLE001 - see _fill
             self._blame(error)
             return
-        ended = [result for result in results if self._note(self.running[result.number], result)]
+        self._drop_lost()
+        ended = [result for result in results if result.number in self.running and self._ends(result)]
         if ended:
+            told = {result.number: self.running.pop(result.number) for result in ended}
             with self.storage.batch():
                 for result in ended:
-                    self._tell(self.running.pop(result.number), result)
+                    self._tell(told[result.number], result)
+            self.checkpoints.ended({running.claim.trial_id for running in told.values()})
+        if self.checkpoints.due():
+            self._checkpoint()
+
+    def _drop_lost(self) -> None:
+        """Let go of trials whose lease is gone: another worker continues them."""
+        lost = self.storage.lost()
+        for number, running in list(self.running.items()):
+            if running.claim.trial_id in lost:
+                self.cohort.leave(running.member)
+                del self.running[number]
+
+    def _checkpoint(self) -> None:
+        self.checkpoints.save({running.claim.trial_id: running.member for running in self.running.values()})
 
     def _blame(self, error: Exception) -> None:
         """Fail the trial that raised; of several, nobody knows which did: they begin again in a smaller cohort."""
@@ -220,8 +250,16 @@ class TrainableWorker:
         self.running.clear()
         self._tell_failure(running.claim, running.trial, error)
 
-    def _note(self, running: Running, result: EpochResult) -> bool:
+    def _ends(self, result: EpochResult) -> bool:
+        try:
+            return self._note(result)
+        except LeaseLostError:
+            self._drop_lost()
+            return False
+
+    def _note(self, result: EpochResult) -> bool:
         """Write what an epoch came to; return whether the trial has ended by it."""
+        running = self.running[result.number]
         optimised = [result.metrics[metric.name] for metric in self.metrics]
         running.scores[result.epoch] = optimised
         scores = {
@@ -242,6 +280,11 @@ class TrainableWorker:
         return False
 
     def _tell(self, running: Running, result: EpochResult) -> None:
+        """Tell how a trial ended, unless its lease is gone: then another worker will."""
+        with contextlib.suppress(LeaseLostError):
+            self._tell_held(running, result)
+
+    def _tell_held(self, running: Running, result: EpochResult) -> None:
         """Tell how a trial ended. One that diverged is told as pruned, so that the sampler learns to avoid it."""
         running.trial.set_user_attr(attributes.EPOCHS, result.epoch)
         if result.diverged:
@@ -285,10 +328,12 @@ class TrainableWorker:
         raise_if_hopeless(self.study)
 
     def _release(self) -> None:
+        """Give all trials back; whoever claims them continues from their last checkpoint."""
+        trial_ids = [running.claim.trial_id for running in self.running.values()]
         for running in self.running.values():
             self.cohort.leave(running.member)
-        self.storage.release([running.claim.trial_id for running in self.running.values()])
         self.running.clear()
+        self.storage.release(trial_ids)
 
 
 def raise_if_hopeless(study: optuna.Study) -> None:
@@ -327,7 +372,8 @@ class FunctionWorker:
                     return reason
                 claims = self.storage.claim(self.study_id, 1)
                 if claims:
-                    self._run_one(claims[0])
+                    with contextlib.suppress(LeaseLostError):  # another worker has it now
+                        self._run_one(claims[0])
                 elif self.storage.open_trials(self.study_id) == 0:
                     return BUDGET_SPENT
                 else:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import textwrap
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +263,105 @@ def test_a_studys_attributes_survive_in_json(tmp_path: Path) -> None:
     results = studies.create(tmp_path)
     again = study.load("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}")
     assert again.spec == results.spec
+
+
+def test_a_trial_continues_from_its_last_epoch_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    studies_made = []
+    for name, leave_after in (("whole", None), ("parts", 4)):
+        (tmp_path / name).mkdir()
+        results = studies.create(
+            tmp_path / name,
+            search={"sampler": "random", "pruner": "none"},
+            budget={"trials": 3},
+            training={"epochs": 12},
+        )
+        while results.status().done < 3:
+            leaving = Leaving(results.storage, results.study_id, None)
+            worker = studies.make_worker(results, places=2, leaving=leaving)
+            if leave_after is not None:
+                leave_after_epochs(worker, leaving, leave_after)
+            worker.run()
+        studies_made.append(results)
+    whole, parts = studies_made
+    assert curves(whole).keys() == curves(parts).keys()
+    for number, curve in curves(whole).items():
+        assert curves(parts)[number] == [pytest.approx(epoch, rel=1e-4, abs=1e-6) for epoch in curve]
+    assert not list((tmp_path / "parts").rglob("*.tmp"))
+
+
+def leave_after_epochs(worker: Any, leaving: Leaving, epochs: int) -> None:
+    """Have the worker asked to leave after so many epochs."""
+    advance = worker._advance
+    left = iter(range(epochs, -100, -1))
+
+    def advance_and_ask() -> None:
+        advance()
+        if next(left) <= 1:
+            leaving.ask("interrupted")
+
+    worker._advance = advance_and_ask
+
+
+def test_a_trial_that_another_worker_took_over_is_let_go(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, budget={"trials": 2}, search={"sampler": "random", "pruner": "none"})
+    worker = studies.make_worker(results, places=2)
+    advance = worker._advance  # type: ignore[union-attr]
+    stolen: list[int] = []
+
+    def advance_and_steal() -> None:
+        advance()
+        if not stolen:
+            trial_id = results.storage.get_trial_id_from_study_id_trial_number(results.study_id, 1)
+            with closing(sqlite3.connect(tmp_path / "tuner.db")) as other, other:
+                other.execute("UPDATE tuner_leases SET token = token + 1 WHERE trial_id = ?", (trial_id,))
+            results.storage.renew([trial_id])
+            stolen.append(trial_id)
+
+    worker._advance = advance_and_steal  # type: ignore[method-assign, union-attr]
+    leaving = worker.leaving
+    ask_when_only_it_is_left(worker, leaving)
+    worker.run()
+    assert results.trial(0).state == "finished"
+    assert results.trial(1).state == "running"
+
+
+def ask_when_only_it_is_left(worker: Any, leaving: Leaving) -> None:
+    """Have the worker leave once it has told all it holds, instead of waiting for the one it lost."""
+    fill = worker._fill
+
+    def fill_or_leave() -> int:
+        claimed: int = fill()
+        if not claimed and not worker.running:
+            leaving.ask("nothing left")
+        return claimed
+
+    worker._fill = fill_or_leave
+
+
+FAILS_ONCE = """
+import torch
+from torch import nn
+from own_objectives import Blobs
+
+
+class Sometimes(nn.Sequential):
+    def forward(self, x):
+        if self[0].weight.sum() > 0.5:
+            raise ValueError("too large")
+        return super().forward(x)
+
+
+class Fails(Blobs):
+    def network(self, params):
+        return Sometimes(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+"""
+
+
+def test_an_error_ends_its_own_trial_and_no_other_of_the_cohort(tmp_path: Path, objectives: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS_ONCE)
+    results = own(tmp_path, "Fails", tmp_path / "fails.py", budget={"trials": 12}, search={"sampler": "random"})
+    assert studies.work(results, places=4) == "budget spent"
+    counts = results.status().counts
+    assert counts["failed"] >= 1
+    assert counts["finished"] + counts["pruned"] >= 1
+    assert counts["failed"] + counts["finished"] + counts["pruned"] == 12
