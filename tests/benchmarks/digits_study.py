@@ -1,6 +1,6 @@
 """A whole study of digits with the default space, against the plain way in the same run.
 
-    python -m tests.benchmarks.digits_study [TRIALS] [PROCESSES]
+python -m tests.benchmarks.digits_study [TRIALS] [PROCESSES]
 """
 
 from __future__ import annotations

@@ -78,9 +78,7 @@ def work(url: str, spec: StudySpec, trials: int, index: int) -> None:
             batch_size=params["batch_size"],
             shuffle=True,
         )
-        validation = DataLoader(
-            TensorDataset(dataset.validation.inputs[0], dataset.validation.targets), batch_size=512
-        )
+        validation = DataLoader(TensorDataset(dataset.validation.inputs[0], dataset.validation.targets), batch_size=512)
         return train(trial, model, params, spec, training, validation)
 
     study.optimize(objective, n_trials=trials)
@@ -92,7 +90,11 @@ def network(params: Mapping[str, Any], inputs: int, classes: int) -> nn.Module:
     layers: list[nn.Module] = []
     width = inputs
     for _ in range(params["depth"]):
-        layers += [nn.Linear(width, params["width"]), activations[params["activation"]](), nn.Dropout(params["dropout"])]
+        layers += [
+            nn.Linear(width, params["width"]),
+            activations[params["activation"]](),
+            nn.Dropout(params["dropout"]),
+        ]
         width = params["width"]
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
