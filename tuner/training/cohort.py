@@ -76,7 +76,8 @@ class Cohort:
         self.metrics = tuple(metrics)
         self.members: list[Member] = []
         self._fusion = Fusion(self.dataset.training, self.device)
-        self._stacks: list[Stack] | None = None
+        self._stacks: list[Stack] = []
+        self._changed = False
 
     def __len__(self) -> int:
         return len(self.members)
@@ -91,14 +92,14 @@ class Cohort:
         if member.epoch >= member.recipe.epochs:
             raise ValueError(f"member {member.number} has finished its {member.recipe.epochs} epochs")
         self.members.append(member)
-        self._stacks = None
+        self._changed = True
 
     def leave(self, member: Member) -> None:
         """Let a member go; its module then holds the best epoch's weights. Does nothing if it is not here."""
         if member not in self.members:
             return
         self.members.remove(member)
-        self._stacks = None
+        self._unstack(member)
         member.row = {name: value.clone() for name, value in member.row.items()}
         member.take_best()
 
@@ -109,12 +110,12 @@ class Cohort:
     def restore(self, member: Member, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Continue a member from what ``state`` returned, before or after it joins."""
         member.restore(tensors, meta)
-        self._stacks = None
+        self._unstack(member)
 
     def epoch(self) -> list[EpochResult]:
         """Train all members one epoch and judge them. The results are in the order in which the members joined."""
-        if self._stacks is None:
-            self._stacks = [Stack(group, self.device) for group in self._fusion.groups(self.members)]
+        if self._changed:
+            self._regroup()
         results: dict[Member, EpochResult] = {}
         for stack in self._stacks:
             started = time.perf_counter()
@@ -127,6 +128,17 @@ class Cohort:
             if result.stopped or result.finished or result.diverged:
                 self.leave(member)
         return in_order
+
+    def _unstack(self, member: Member) -> None:
+        self._stacks = [stack for stack in self._stacks if member not in stack.members]
+        self._changed = True
+
+    def _regroup(self) -> None:
+        """Stack the members anew, but for the groups in which nobody has come or gone."""
+        kept = {tuple(stack.members): stack for stack in self._stacks}
+        groups = self._fusion.groups(self.members)
+        self._stacks = [kept.get(tuple(group)) or Stack(group, self.device) for group in groups]
+        self._changed = False
 
     def _learn(self, stack: Stack) -> tuple[Tensor, Tensor]:
         """Take the steps of one epoch; return the mean training losses ``[M]`` and the last learning rates ``[M]``."""

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -289,6 +292,23 @@ def test_a_member_that_diverges_leaves_with_its_best_weights() -> None:
     assert cohort.members == [calm]
 
 
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_a_member_may_leave_and_join_again(normalization: str) -> None:
+    def one() -> Member:
+        return member(0, network=lambda: nn.Sequential(mlp(normalization=normalization)))
+
+    cohort = Cohort(blobs(), [Accuracy()])
+    again, results = one(), []
+    cohort.join(again)
+    for _ in range(5):
+        results += cohort.epoch()
+        if len(cohort):
+            cohort.leave(again)
+            cohort.join(again)
+    same = one()
+    assert_same(again, results, same, train([same])[0])
+
+
 def test_results_come_in_the_order_in_which_members_joined() -> None:
     cohort = Cohort(blobs(), [Accuracy()])
     for number, name in enumerate(["sgd", "adam", "rmsprop", "adam", "sgd"]):
@@ -392,3 +412,65 @@ def test_the_seconds_of_all_members_add_up_to_the_epochs_time() -> None:
 
 def test_recipes_of_one_member_are_kept() -> None:
     assert member(0, epochs=3).recipe == recipe(epochs=3, seed=0)
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happens to one member: when it joins, and after how many epochs it moves to another cohort, or is pruned."""
+
+    width: int
+    optimizer: str
+    joins: int
+    moves: int
+    pruned: int
+
+
+lives = st.builds(
+    Life,
+    width=st.sampled_from([4, 6]),
+    optimizer=st.sampled_from(["sgd", "adam", "rmsprop", "adadelta"]),
+    joins=st.integers(0, 3),
+    moves=st.integers(1, 6),
+    pruned=st.integers(1, 6),
+)
+
+
+def living(number: int, life: Life) -> Member:
+    return member(
+        number,
+        network=lambda: mlp(hidden=(life.width,), dropout=0.2, normalization="batch"),
+        optimizer=life.optimizer,
+        patience=3,
+    )
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.lists(lives, min_size=2, max_size=6))
+def test_whoever_comes_goes_and_moves_a_members_curve_is_its_own(everyone: list[Life]) -> None:
+    cohorts = [Cohort(blobs(), [Accuracy()]) for _ in range(2)]
+    members = {number: living(number, life) for number, life in enumerate(everyone)}
+    curves: dict[int, list[EpochResult]] = {number: [] for number in members}
+    for clock in range(12):
+        for number, life in enumerate(everyone):
+            one = members[number]
+            if life.joins == clock:
+                cohorts[0].join(one)
+            elif one in cohorts[0].members and one.epoch == life.moves:
+                moved = living(number, life)
+                cohorts[1].restore(moved, *cohorts[0].state(one))
+                cohorts[0].leave(one)
+                cohorts[1].join(moved)
+                members[number] = moved
+            elif one in cohorts[1].members and one.epoch == life.pruned:
+                cohorts[1].leave(one)
+        for cohort in cohorts:
+            for result in cohort.epoch():
+                curves[result.number].append(result)
+    for number, life in enumerate(everyone):
+        same = living(number, life)
+        alone = train([same])[number]
+        seen = curves[number]
+        assert seen
+        torch.testing.assert_close(curve(seen), curve(alone[: len(seen)]), rtol=1e-9, atol=1e-11)
+        if len(seen) == len(alone):
+            assert_same(members[number], seen, same, alone)
