@@ -33,6 +33,8 @@ class WorkerSettings:
     """CPU threads torch may use."""
     deadline: float | None
     """Unix time at which it leaves."""
+    workers: int
+    """How many workers this machine has for the study."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,7 +108,15 @@ def run(
     deadline = time.time() + spec.budget.timeout if spec.budget.timeout is not None else None
     url = storage.database.url.render_as_string(hide_password=False)
     settings = [
-        WorkerSettings(storage=url, study=results.name, index=index, device=device, threads=threads, deadline=deadline)
+        WorkerSettings(
+            storage=url,
+            study=results.name,
+            index=index,
+            device=device,
+            threads=threads,
+            deadline=deadline,
+            workers=len(places),
+        )
         for index, (device, threads) in enumerate(places)
     ]
     reason = "interrupted"

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tuner.errors import SpecError
 from tuner.sections import nearest
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.trial import BaseTrial
 
 Scalar = bool | int | float | str | None
+
+
+class Suggests(Protocol):
+    """What values are drawn from: an Optuna trial, or what stands in for one."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any: ...
+    def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1, log: bool = False) -> int: ...
+    def suggest_float(
+        self, name: str, low: float, high: float, /, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
 
 _RANGE = re.compile(r"^\s*(?P<low>[^:,\s]+?)\.\.(?P<high>[^:,\s]+?)(?P<flags>(:[a-z]+(=[^:]+)?)*)\s*$")
 
@@ -151,7 +161,7 @@ class Space:
         """Those that are searched: everything but fixed values."""
         return {name: p for name, p in self.parameters.items() if not isinstance(p, Fixed)}
 
-    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+    def suggest(self, trial: Suggests) -> dict[str, Any]:
         """Return a value for every parameter that is active in ``trial``, drawing the searched ones from it."""
         values: dict[str, Any] = {}
         for name, parameter in self.parameters.items():

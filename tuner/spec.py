@@ -58,6 +58,13 @@ class Training(Section):
     epochs: int = Field(50, ge=1, le=1_000_000, description="most epochs a trial may train")
     early_stopping: EarlyStopping = EarlyStopping()
     penalise_biases: bool = Field(False, description="whether L1, L2 and weight decay also pull on biases")
+    cohort: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="trials a worker trains at once, those of one shape as one network; "
+        "default: up to 16 where shapes are alike, 1 where they are searched",
+    )
     checkpoints: str = Field(
         "",
         description="folder or fsspec URL that all workers reach, for what continues an interrupted trial; "
@@ -120,7 +127,7 @@ def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
     return spec
 
 
-SAFE_TO_CHANGE = ("budget.", "space.", "training.checkpoints", "training.device")
+SAFE_TO_CHANGE = ("budget.", "space.", "training.checkpoints", "training.cohort", "training.device")
 """Where a study file may differ from the stored study: the budget, a space that got wider, where things run."""
 
 

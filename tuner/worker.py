@@ -18,6 +18,7 @@ from tuner.assessment import assess, constant_loss, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.errors import ObjectiveError, StudyConflictError
 from tuner.loading import LoadedTrainable
+from tuner.places import places
 from tuner.preparation import FINGERPRINT, fingerprint
 from tuner.running import BUDGET_SPENT
 from tuner.training import Cohort, Member, Recipe
@@ -129,7 +130,7 @@ class TrainableWorker:
         *,
         device: str,
         leaving: Leaving,
-        places: int = 1,
+        workers: int = 1,
     ) -> None:
         self.storage = storage
         self.study_id = study_id
@@ -137,7 +138,6 @@ class TrainableWorker:
         self.trainable = loaded.trainable
         self.space = loaded.space
         self.leaving = leaving
-        self.places = places
         self.device = device
         dataset = loaded.trainable.load()
         self._check_fingerprint(fingerprint(dataset))
@@ -147,6 +147,13 @@ class TrainableWorker:
             spec.search, loaded.space, objectives=len(self.metrics), epochs=spec.training.epochs, where=spec.name
         )
         self.study = make_study(storage, study_id, spec, strategy)
+        self.places = spec.training.cohort or places(
+            self.space,
+            lambda params: self._make(0, params),
+            self.dataset.training,
+            trials=spec.budget.trials,
+            workers=workers,
+        )
         self.running: dict[int, Running] = {}
         self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
         self.cohort = Cohort(self.dataset, self.metrics, device=device)
@@ -198,17 +205,20 @@ class TrainableWorker:
         return len(claims)
 
     def _join(self, claim: Claim, trial: optuna.Trial, checkpoint: Checkpoint | None) -> None:
-        params = self.space.suggest(trial)
-        member = Member.build(
-            number=claim.number,
-            recipe=recipe(params, self.spec.training, seed=derive(self.spec.seed, "trial", claim.number)),
-            network=lambda: self.trainable.network(params),
-            loss=self.trainable.loss(params),
-        )
+        member = self._make(claim.number, self.space.suggest(trial))
         if checkpoint is not None:
             self.checkpoints.restore(member, checkpoint)
         self.cohort.join(member)
         self.running[claim.number] = Running(claim=claim, trial=trial, member=member)
+
+    def _make(self, number: int, params: Mapping[str, Any]) -> Member:
+        """Return the untrained member of a trial."""
+        return Member.build(
+            number=number,
+            recipe=recipe(params, self.spec.training, seed=derive(self.spec.seed, "trial", number)),
+            network=lambda: self.trainable.network(params),
+            loss=self.trainable.loss(params),
+        )
 
     def _advance(self) -> None:
         """Train the cohort one epoch, write what came of it, and let go who is done."""

@@ -80,7 +80,15 @@ def _work(settings: WorkerSettings) -> str:
     worker_id = opened.register_worker(study_id, name=f"worker-{settings.index}")
     try:
         if isinstance(loaded, LoadedTrainable):
-            return TrainableWorker(opened, study_id, spec, loaded, device=settings.device, leaving=leaving).run()
+            return TrainableWorker(
+                opened,
+                study_id,
+                spec,
+                loaded,
+                device=settings.device,
+                leaving=leaving,
+                workers=settings.workers,
+            ).run()
         return FunctionWorker(opened, study_id, spec, loaded, leaving=leaving).run()
     finally:
         opened.unregister_worker(worker_id)

@@ -25,14 +25,14 @@ def create(folder: Path, **tables: Any) -> Results:
     return study.create(parse_spec(values, where="test"), where="test", storage=f"sqlite:///{folder / 'tuner.db'}")
 
 
-def work(results: Results, *, places: int = 1, leaving: Leaving | None = None) -> str:
+def work(results: Results, *, places: int | None = 1, leaving: Leaving | None = None) -> str:
     """Work on the study in this process; return why the worker left."""
     worker = make_worker(results, places=places, leaving=leaving)
     return worker.run()
 
 
 def make_worker(
-    results: Results, *, places: int = 1, leaving: Leaving | None = None
+    results: Results, *, places: int | None = 1, leaving: Leaving | None = None
 ) -> TrainableWorker | FunctionWorker:
     """Return a worker of this process."""
     spec = results.spec
@@ -40,7 +40,7 @@ def make_worker(
     leaving = leaving or Leaving(results.storage, results.study_id, None)
     loaded = load_objective(spec, where="test")
     if isinstance(loaded, LoadedTrainable):
-        return TrainableWorker(
-            results.storage, results.study_id, spec, loaded, device="cpu", leaving=leaving, places=places
-        )
+        worker = TrainableWorker(results.storage, results.study_id, spec, loaded, device="cpu", leaving=leaving)
+        worker.places = places or worker.places
+        return worker
     return FunctionWorker(results.storage, results.study_id, spec, loaded, leaving=leaving)
