@@ -137,16 +137,16 @@ def delete(name: str, *, storage: str | None = None) -> None:
 
 
 def stop(name: str, *, storage: str | None = None) -> int:
-    """Ask every worker of the study, wherever it runs, to checkpoint and leave; return how many are asked.
+    """Ask every worker of the study, wherever it runs, to checkpoint and leave; return how many are at work.
+
+    Those that are just starting leave too; :func:`start` and :func:`resume` take the request back.
 
     Raises:
         StudyNotFoundError: when there is none of that name.
     """
     results = load(name, storage=storage)
-    workers = results.storage.list_workers(results.study_id)
-    if workers:
-        results.storage.request_stop(results.study_id)
-    return len(workers)
+    results.storage.request_stop(results.study_id)
+    return len(results.storage.list_workers(results.study_id))
 
 
 def start(
