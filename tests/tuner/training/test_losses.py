@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.tuner.training.making import curve, member, mlp, train
+from tuner.training import Member
 from tuner.training.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -23,6 +26,19 @@ VALUES = torch.randn(MEMBERS, BATCH, OUTPUTS, generator=torch.Generator().manual
 WEIGHTS = (0.5, 2.0, 1.0, 3.0)
 
 Reference = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Focal(Loss):
+    """A loss of one's own: easy samples count for less."""
+
+    name = "focal"
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        scores = torch.log_softmax(outputs, -1).gather(-1, targets.unsqueeze(-1)).flatten(1)
+        return -((1.0 - scores.exp()) ** 2 * scores).mean(1)
+
+
 CASES: dict[str, tuple[Loss, Reference, Tensor]] = {
     "cross entropy": (CrossEntropy(), functional.cross_entropy, CLASSES),
     "smoothed": (
@@ -50,10 +66,19 @@ CASES: dict[str, tuple[Loss, Reference, Tensor]] = {
         functional.binary_cross_entropy_with_logits,
         VALUES.sigmoid(),
     ),
+    "own": (Focal(), lambda o, t: Focal()(o.unsqueeze(0), t.unsqueeze(0)).squeeze(0), CLASSES),
     "mse": (MeanSquaredError(), functional.mse_loss, VALUES),
     "mae": (MeanAbsoluteError(), functional.l1_loss, VALUES),
     "huber": (Huber(delta=0.7), lambda o, t: functional.huber_loss(o, t, delta=0.7), VALUES),
 }
+
+
+def test_a_loss_of_ones_own_trains_by_hand_written_gradients_as_by_autograd() -> None:
+    def one(network: Callable[[], nn.Module]) -> Member:
+        return member(0, network=network, loss=Focal(), epochs=3)
+
+    by_hand, by_autograd = one(mlp), one(lambda: nn.Sequential(mlp()))
+    torch.testing.assert_close(curve(train([by_hand])[0]), curve(train([by_autograd])[0]), rtol=1e-9, atol=1e-11)
 
 
 def outputs() -> Tensor:
