@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
-from storage import schema
+from storage import bulk, schema
+from storage.bulk import Target
 from storage.reading import chunks, stored_report, stored_value, to_utc
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from storage.engine import Database
 
@@ -132,24 +133,45 @@ def write(database: Database, connection: Connection, pending: Mapping[int, Unwr
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TARGETS}
     for trial_id in held:
         _collect(rows, trial_id, pending[trial_id])
-    for name, (table, keys) in _TARGETS.items():
-        database.upsert(connection, table, keys, rows[name])
-    told = {trial_id: pending[trial_id] for trial_id in held if pending[trial_id].state is not None}
-    if told:
-        _tell(connection, told)
+    bulk.write(connection, [(target, rows[name]) for name, target in _TARGETS.items()])
     return lost, finished
 
 
-_TARGETS = {
-    "params": (schema.trial_params, ("trial_id", "param_name")),
-    "reports": (schema.trial_intermediate_values, ("trial_id", "step")),
-    "user_attrs": (schema.trial_user_attributes, ("trial_id", "key")),
-    "system_attrs": (schema.trial_system_attributes, ("trial_id", "key")),
-    "values": (schema.trial_values, ("trial_id", "objective")),
-    "epochs": (schema.tuner_epochs, ("trial_id", "epoch")),
-    "checkpoints": (schema.tuner_checkpoints, ("trial_id", "epoch")),
-}
+def _attributes(table: Table) -> Target:
+    return Target(table=table, keys=("trial_id", "key"), columns=("trial_id", "key", "value_json"))
 
+
+_TARGETS = {
+    "params": Target(
+        table=schema.trial_params,
+        keys=("trial_id", "param_name"),
+        columns=("trial_id", "param_name", "param_value", "distribution_json"),
+    ),
+    "reports": Target(
+        table=schema.trial_intermediate_values,
+        keys=("trial_id", "step"),
+        columns=("trial_id", "step", "intermediate_value", "intermediate_value_type"),
+    ),
+    "user_attrs": _attributes(schema.trial_user_attributes),
+    "system_attrs": _attributes(schema.trial_system_attributes),
+    "values": Target(
+        table=schema.trial_values,
+        keys=("trial_id", "objective"),
+        columns=("trial_id", "objective", "value", "value_type"),
+    ),
+    "epochs": Target(
+        table=schema.tuner_epochs, keys=("trial_id", "epoch"), columns=("trial_id", "epoch", "values_json")
+    ),
+    "checkpoints": Target(
+        table=schema.tuner_checkpoints,
+        keys=("trial_id", "epoch"),
+        columns=("trial_id", "epoch", "uri", "bytes", "sha256"),
+    ),
+    "told": Target(
+        table=schema.trials, keys=("trial_id",), columns=("trial_id", "state", "datetime_complete"), exists=True
+    ),
+    "ended": Target(table=schema.tuner_leases, keys=("trial_id",), columns=("trial_id", "expires"), exists=True),
+}
 
 _trials, _leases = schema.trials, schema.tuner_leases
 _ALONE = (
@@ -159,12 +181,6 @@ _ALONE = (
     .with_for_update()
 )
 _WITH_TOKEN = _ALONE.add_columns(_leases.c.token).join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id)
-_FINISH = (
-    update(_trials)
-    .where(_trials.c.trial_id.in_(bindparam("ids", expanding=True)))
-    .values(state=bindparam("outcome"), datetime_complete=bindparam("completed"))
-)
-_END_LEASE = update(_leases).where(_leases.c.trial_id.in_(bindparam("ids", expanding=True))).values(expires=None)
 
 
 def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:
@@ -219,17 +235,11 @@ def _collect(rows: dict[str, list[dict[str, Any]]], trial_id: int, entry: Unwrit
         rows["epochs"].append({"trial_id": trial_id, "epoch": epoch, "values_json": text})
     for epoch, (uri, size, sha256) in entry.checkpoints.items():
         rows["checkpoints"].append({"trial_id": trial_id, "epoch": epoch, "uri": uri, "bytes": size, "sha256": sha256})
-
-
-def _tell(connection: Connection, told: Mapping[int, Unwritten]) -> None:
-    by_outcome: dict[tuple[TrialState | None, datetime | None], list[int]] = {}
-    for trial_id, entry in told.items():
-        by_outcome.setdefault((entry.state, entry.completed), []).append(trial_id)
-    for (state, completed), ids in by_outcome.items():
-        connection.execute(_FINISH, {"ids": ids, "outcome": state, "completed": to_utc(completed)})
-    leased = [trial_id for trial_id, entry in told.items() if entry.token is not None]
-    if leased:
-        connection.execute(_END_LEASE, {"ids": leased})
+    if entry.state is not None:
+        completed = to_utc(entry.completed)
+        rows["told"].append({"trial_id": trial_id, "state": entry.state.name, "datetime_complete": completed})
+        if entry.token is not None:
+            rows["ended"].append({"trial_id": trial_id, "expires": None})
 
 
 def to_json(value: Any) -> str:

@@ -207,7 +207,7 @@ class Coordination(Holder):
 
     def _set_ours(self, study_id: int, column: str, value: Any) -> None:
         self._need_our_tables()
-        self.database.write(lambda c: studies.set_ours(self.database, c, study_id, column, value))
+        self.database.write(lambda c: studies.set_ours(c, study_id, column, value))
 
     def _get_ours(self, study_id: int, column: str) -> Any:
         if not self._our_tables_exist():
@@ -281,7 +281,7 @@ class Coordination(Holder):
             KeyError: there is no such study.
         """
         self._need_our_tables()
-        return self.database.write(lambda c: studies.folder(self.database, c, study_id))
+        return self.database.write(lambda c: studies.folder(c, study_id))
 
     def token(self, trial_id: int) -> int | None:
         """Return the token under which the trial is held; None if it is not."""

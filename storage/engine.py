@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import enum
-import functools
-import json
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Double, bindparam, create_engine, event, literal_column, text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Double, bindparam, create_engine, event, literal_column
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -23,7 +19,7 @@ from storage import sqlite_file, urls
 from storage.failures import classify, explain
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table
+    from sqlalchemy import URL, ColumnElement, Connection, Engine
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -113,16 +109,6 @@ class Database:
         statement: S = self._statements[build]
         return statement
 
-    def upsert(self, connection: Connection, table: Table, keys: Sequence[str], rows: list[dict[str, Any]]) -> None:
-        """Insert the rows, or update the ones whose keys exist."""
-        if not rows:
-            return
-        statement = _upsert(self.dialect, table, tuple(keys), tuple(rows[0]))
-        if self.dialect == "postgresql":
-            connection.execute(statement, {"rows": json.dumps(rows, default=_enum_name)})
-        else:
-            connection.execute(statement, rows)
-
     def keep_history(self) -> None:
         """Switch an SQLite file to a write-ahead log, so that readers never wait for writers."""
         if self.dialect == "sqlite" and not urls.in_memory(self.url):
@@ -172,7 +158,7 @@ class Database:
                 if failure.worth_saying and waited + pause > _SAY_AFTER and not said:
                     said = True
                     _logger.warning("waiting for %s: %s", self.safe_url, failure.value)
-                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 tries += 1
             else:
@@ -261,32 +247,6 @@ def _command(connection: Connection, statement: str) -> Any:
     except dbapi.Error as error:
         raise OperationalError(statement, None, error, connection_invalidated=False) from error
     return cursor
-
-
-@functools.lru_cache(maxsize=256)
-def _upsert(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Insert:
-    updated = [name for name in columns if name not in keys]
-    if dialect == "mysql":
-        my = mysql.insert(table).values({name: bindparam(name) for name in columns})
-        return my.on_duplicate_key_update({name: my.inserted[name] for name in updated})
-    if dialect == "postgresql":  # all rows as one JSON text: one statement, whatever their number
-        types = ", ".join(f"{name} {_postgresql_type(table.c[name])}" for name in columns)
-        source = f"json_to_recordset(CAST(:rows AS json)) AS r({types})"
-        rows = text(f"SELECT {', '.join(columns)} FROM {source}")  # noqa: S608 the names are the schema's
-        pg = postgresql.insert(table).from_select(list(columns), rows.columns(*(table.c[n] for n in columns)))
-        return pg.on_conflict_do_update(index_elements=keys, set_={n: pg.excluded[n] for n in updated})
-    lite = sqlite.insert(table).values({name: bindparam(name) for name in columns})
-    return lite.on_conflict_do_update(index_elements=keys, set_={n: lite.excluded[n] for n in updated})
-
-
-def _postgresql_type(column: Column[Any]) -> str:
-    return str(column.type.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
-
-
-def _enum_name(value: Any) -> str:
-    if isinstance(value, enum.Enum):
-        return value.name
-    raise TypeError(f"{value!r} cannot be stored")
 
 
 def _set_up_mysql(connection: Any, _: Any) -> None:

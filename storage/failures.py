@@ -89,7 +89,10 @@ def classify(error: DBAPIError, dialect: str) -> Failure:
     if dialect == "sqlite":
         return next((failure for words, failure in _SQLITE if words in text), Failure.OTHER)
     if dialect == "postgresql":
-        known = _POSTGRESQL_STATES.get(getattr(original, "sqlstate", None) or "")
+        state = getattr(original, "sqlstate", None)
+        known = _POSTGRESQL_STATES.get(state or "")
+        if known is None and state is not None and not state.startswith("08"):
+            known = Failure.OTHER  # the server answered: it is there
         if known is None and "authentication failed" in text:
             known = Failure.REFUSED
         if known is None and 'database "' in text and "does not exist" in text:

@@ -6,20 +6,26 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from storage import buffer, leases, migration, schema, studies
+from storage import buffer, bulk, leases, migration, schema, studies
 from storage.buffer import HeldTrial, Unwritten
+from storage.bulk import Target
 from storage.cache import StudyCache
 from storage.engine import PATIENCE, Database
 from storage.errors import LeaseLostError, StorageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _logger = logging.getLogger(__name__)
 
@@ -97,7 +103,7 @@ class Holder:
         self._closing.clear()
 
     def __del__(self) -> None:
-        if "_has_our_tables" in self.__dict__:  # opened, and not closed by its owner
+        if "_has_our_tables" in self.__dict__ and not sys.is_finalizing():  # opened, and not closed by its owner
             self._closing.set()
             _write_what_is_left(self)
             self.database.close()
@@ -149,29 +155,65 @@ class Holder:
             try:
                 if needs_ours:
                     self._need_our_tables()
-                lost, finished = self.database.write(
-                    lambda connection: self._write(connection, pending, attrs), durable=durable
-                )
-            except StorageError:
+                lost, finished = self.database.write(partial(self._write, pending, attrs), durable=durable)
+            except StorageError as error:
                 with self._memory:
-                    for trial_id, later in self._pending.items():
-                        if trial_id in pending:
-                            pending[trial_id].merge(later)
-                        else:
-                            pending[trial_id] = later
-                    self._pending = pending
-                    self._pending_attrs = attrs | self._pending_attrs
+                    self._put_back(pending, attrs)
+                if type(error) is StorageError and len(pending) > 1:
+                    return self._flush_one_by_one(durable=durable)
+                if type(error) is StorageError:
+                    self._discard(pending, attrs)
                 raise
             with self._memory:
                 self._settle(pending, lost)
             return lost, finished
 
+    def _put_back(self, pending: dict[int, Unwritten], attrs: dict[tuple[str, int, str], str]) -> None:
+        for trial_id, later in self._pending.items():
+            if trial_id in pending:
+                pending[trial_id].merge(later)
+            else:
+                pending[trial_id] = later
+        self._pending = pending
+        self._pending_attrs = attrs | self._pending_attrs
+
+    def _flush_one_by_one(self, *, durable: bool) -> tuple[set[int], set[int]]:
+        """Write the trials apart, so that what the database refuses of one sinks no other."""
+        with self._memory:
+            waiting, self._pending = self._pending, {}
+        lost: set[int] = set()
+        finished: set[int] = set()
+        refused: StorageError | None = None
+        alone = [{}, *({trial_id: entry} for trial_id, entry in waiting.items())]  # attributes of studies first
+        for pending in alone:
+            with self._memory:
+                self._put_back(pending, {})
+            try:
+                newly_lost, newly_finished = self._flush(durable=durable)
+            except StorageError as error:
+                refused = error
+            else:
+                lost |= newly_lost
+                finished |= newly_finished
+        if refused is not None:
+            raise refused
+        return lost, finished
+
+    def _discard(self, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str]) -> None:
+        # The database will never take it; keeping it would keep everything after it from being written.
+        with self._memory:
+            for trial_id in list(pending):
+                self._pending.pop(trial_id, None)
+            for key in attrs:
+                self._pending_attrs.pop(key, None)
+
     def _write(
-        self, connection: Any, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str]
+        self, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str], connection: Connection
     ) -> tuple[set[int], set[int]]:
         for (table, study_id, key), text in attrs.items():
             row = {"study_id": study_id, "key": key, "value_json": text}
-            self.database.upsert(connection, schema.optuna_tables.tables[table], ("study_id", "key"), [row])
+            target = Target(table=schema.optuna_tables.tables[table], keys=("study_id", "key"), columns=tuple(row))
+            bulk.write(connection, [(target, [row])])
         return buffer.write(self.database, connection, pending)
 
     def _settle(self, pending: Mapping[int, Unwritten], lost: set[int]) -> None:

@@ -15,7 +15,8 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from sqlalchemy import and_, delete, func, insert, inspect, or_, select, update
 
-from storage import schema
+from storage import bulk, schema
+from storage.bulk import Target
 from storage.leases import lock_study, seconds_now
 from storage.records import WorkerRecord
 
@@ -148,17 +149,18 @@ def has_our_tables(connection: Connection) -> bool:
     return inspect(connection).has_table(schema.tuner_version.name)
 
 
-def set_ours(database: Database, connection: Connection, study_id: int, column: str, value: Any) -> None:
+def set_ours(connection: Connection, study_id: int, column: str, value: Any) -> None:
     """Set the study's budget or stop flag.
 
     Raises:
         KeyError: there is no such study.
     """
     require(connection, study_id)
-    database.upsert(connection, schema.tuner_studies, ("study_id",), [{"study_id": study_id, column: value}])
+    target = Target(table=schema.tuner_studies, keys=("study_id",), columns=("study_id", column))
+    bulk.write(connection, [(target, [{"study_id": study_id, column: value}])])
 
 
-def folder(database: Database, connection: Connection, study_id: int) -> str:
+def folder(connection: Connection, study_id: int) -> str:
     """Return the random name of the study's files, made at first.
 
     Raises:
@@ -168,7 +170,7 @@ def folder(database: Database, connection: Connection, study_id: int) -> str:
     name = get_ours(connection, study_id, "folder")
     if name is None:
         name = uuid.uuid4().hex[:12]
-        set_ours(database, connection, study_id, "folder", name)
+        set_ours(connection, study_id, "folder", name)
     return str(name)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import optuna
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
@@ -140,3 +142,16 @@ def test_study_attributes_in_a_batch_are_written_with_it(worker: Open) -> None:
         storage.set_study_system_attr(study_id, "b", 2)
     other = worker()
     assert (other.get_study_user_attrs(study_id), other.get_study_system_attrs(study_id)) == ({"a": 1}, {"b": 2})
+
+
+def test_what_the_database_refuses_of_one_trial_sinks_no_other(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    claims = storage.claim(study_id, 3)
+    with pytest.raises(st.StorageError), storage.batch():
+        for claim in claims:
+            storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
+            step: Any = None if claim.number == 1 else 1
+            storage.set_trial_intermediate_value(claim.trial_id, step, 1.0)
+    kept = [trial.intermediate_values for trial in worker().get_all_trials(study_id)]
+    assert (kept[0], kept[2]) == ({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0})
