@@ -104,7 +104,7 @@ class Cohort:
         member.take_best()
 
     def state(self, member: Member) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what continues the member exactly from its last finished epoch, in any cohort."""
+        """Return what continues the member exactly from its last finished epoch, in any cohort. Not during an epoch."""
         return member.state()
 
     def restore(self, member: Member, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -165,55 +165,56 @@ class Cohort:
         outputs = stack.network.predict(part.inputs)
         loss = stack.loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
         healthy = torch.isfinite(loss)
-        if not bool(healthy.all()):  # a metric need not know what to make of a NaN
+        all_healthy = bool(healthy.all())
+        if not all_healthy:  # a metric need not know what to make of a NaN
             outputs = torch.where(healthy.view(-1, *[1] * (outputs.ndim - 1)), outputs, torch.zeros_like(outputs))
-        scores = [
-            metric(outputs, part.targets).to(torch.float64).masked_fill(~healthy, torch.nan) for metric in self.metrics
-        ]
-        numbers = [number.to(torch.float64) for number in (loss, training_loss, stack.weights.sum(1))]
-        return torch.stack([*numbers, *scores]).cpu()
+        scores = [metric(outputs, part.targets) for metric in self.metrics]
+        if not all_healthy:
+            scores = [score.masked_fill(~healthy, torch.nan) for score in scores]
+        numbers = [loss, training_loss, stack.weights.sum(1), *scores]
+        return torch.stack([number.to(torch.float64) for number in numbers]).cpu()
 
     def _conclude(self, stack: Stack, report: Tensor, rates: Tensor, started: float) -> dict[Member, EpochResult]:
         """Take note of an epoch's report: best weights, patience, plateaus, divergence."""
         for member in stack.members:
             member.epoch += 1
         epochs = torch.tensor([member.epoch for member in stack.members])
-        best, stopped = stack.stopping.update(self._scores(stack, report), epochs)
+        healthy = torch.isfinite(report[:3]).all(0)
+        best, over = stack.stopping.update(self._scores(stack, report).masked_fill(~healthy, torch.nan), epochs)
         stack.plateau.update(report[0])
         if bool(best.any()):
             stack.keep_best(best)
-        diverged = ~torch.isfinite(report[:3]).all(0)
         seconds = (time.perf_counter() - started) / len(stack.members)
+        columns = (report.t(), rates, stack.stopping.best_epoch, best, over, healthy)
         results = {}
-        for index, member in enumerate(stack.members):
-            validation_loss, training_loss, _, *scores = report[:, index].tolist()
+        for member, numbers, rate, best_epoch, improved, stopped, well in zip(
+            stack.members, *(column.tolist() for column in columns), strict=True
+        ):
+            validation_loss, training_loss, _, *scores = numbers
             results[member] = EpochResult(
                 number=member.number,
                 epoch=member.epoch,
                 training_loss=training_loss,
                 validation_loss=validation_loss,
-                learning_rate=float(rates[index]),
+                learning_rate=rate,
                 metrics={metric.name: score for metric, score in zip(self.metrics, scores, strict=True)},
                 seconds=seconds,
-                best_epoch=member.best_epoch,
-                improved=bool(best[index]),
-                stopped=bool(stopped[index] & ~diverged[index]),
-                finished=member.epoch >= member.recipe.epochs and not bool(diverged[index]),
-                diverged=bool(diverged[index]),
+                best_epoch=best_epoch,
+                improved=improved,
+                stopped=stopped and well,
+                finished=well and member.epoch >= member.recipe.epochs,
+                diverged=not well,
             )
         return results
 
     def _scores(self, stack: Stack, report: Tensor) -> Tensor:
         """Return what the members' best epochs are judged by ``[M]``: larger is better."""
         names = [metric.name for metric in self.metrics]
-        scores = []
-        for index, recipe in enumerate(stack.recipes):
+        places, signs = [], []
+        for recipe in stack.recipes:
             monitor = recipe.monitor or (names[0] if names else "validation_loss")
-            if monitor == "validation_loss":
-                scores.append(-report[0, index])
-            else:
-                place = names.index(monitor)
-                score = report[3 + place, index]
-                scores.append(score if self.metrics[place].direction == "maximize" else -score)
-        healthy = torch.isfinite(report[:3]).all(0)
-        return torch.stack(scores).masked_fill(~healthy, torch.nan)
+            by_loss = monitor == "validation_loss"
+            place = -1 if by_loss else names.index(monitor)
+            places.append(0 if by_loss else 3 + place)
+            signs.append(-1.0 if by_loss or self.metrics[place].direction == "minimize" else 1.0)
+        return report[places, range(len(places))] * torch.tensor(signs, dtype=torch.float64)
