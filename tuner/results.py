@@ -276,7 +276,7 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
     if trial.state.name == "RUNNING":
         return "interrupted" if abandoned else "running"
     if trial.state.name == "WAITING":
-        return "interrupted" if trial.params else "waiting"
+        return "interrupted" if trial.params or trial.datetime_start else "waiting"
     return {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
 
 

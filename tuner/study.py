@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from tuner.spelling import nearest
 if TYPE_CHECKING:
     from storage import SQLStorage
     from tuner.spec import StudySpec
+
+notes = logging.getLogger("tuner.notes")
+"""What was inferred from the data and might surprise."""
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"
 WAYS_TO_NAME_STORAGE = ("TUNER_STORAGE", "OPTUNA_STORAGE")
@@ -209,6 +213,8 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
         attributes.write_spec(opened, study_id, prepared.spec)
         opened.set_study_user_attr(study_id, attributes.DATA, prepared.data)
         opened.set_budget(study_id, spec.budget.trials)
+    for note in prepared.data.get("notes", ()):
+        notes.info("%s: %s", prepared.data.get("source", where), note)
     return Results(opened, spec.name, study_id)
 
 

@@ -169,7 +169,7 @@ class Table(Trainable):
             "target": target,
             "inputs": len(table.preprocessing.features),
             "columns": columns,
-            "notes": list(table.notes),
+            "notes": [*table.notes, *(_unused(column) for column in columns if column["kind"] == "unused")],
         }
 
     def _class_weights(self) -> tuple[float, ...] | None:
@@ -204,3 +204,7 @@ class Table(Trainable):
             for key in ("label_smoothing", "class_weights"):
                 if key in written:
                     raise UsageError(f"{where}: {key} is for classification; this is regression")
+
+
+def _unused(column: Mapping[str, Any]) -> str:
+    return f"column '{column['name']}' is not used ({column['note']})"

@@ -92,7 +92,7 @@ def _set_debug(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 def _set_quiet(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         ctx.find_root().meta[f"{_META}.quiet"] = True
-        for name in _LOGGERS:
+        for name in (*_LOGGERS, NOTES):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -104,13 +104,16 @@ def _set_verbosity(_: click.Context, __: click.Parameter, count: int) -> None:
 
 
 _LOGGERS = ("tuner", "storage", "objectives")
+NOTES = "tuner.notes"
+"""The logger of what was inferred from the data: a person should see it unless they ask for quiet."""
 
 
 class _Stderr(logging.Handler):
     """Writes to whatever ``sys.stderr`` is now: a live view takes its place for a while, which click looks behind."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"{record.levelname.lower()}: {record.getMessage()}\n")
+        kind = "note" if record.levelno <= logging.INFO else record.levelname.lower()
+        sys.stderr.write(f"{kind}: {record.getMessage()}\n")
 
 
 def _write_logs_to_stderr() -> None:
@@ -119,6 +122,8 @@ def _write_logs_to_stderr() -> None:
         if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
             logger.addHandler(_Stderr())
             logger.propagate = False
+    if logging.getLogger(NOTES).level == logging.NOTSET:
+        logging.getLogger(NOTES).setLevel(logging.INFO)
 
 
 _storage = click.option(
