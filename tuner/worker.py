@@ -20,6 +20,7 @@ from tuner.errors import ObjectiveError, StudyConflictError
 from tuner.loading import LoadedTrainable
 from tuner.places import places
 from tuner.preparation import FINGERPRINT, fingerprint
+from tuner.pruning import at_scale
 from tuner.running import BUDGET_SPENT
 from tuner.training import Cohort, Member, Recipe
 from tuner.training.randomness import derive
@@ -81,7 +82,7 @@ def make_study(storage: SQLStorage, study_id: int, spec: StudySpec, strategy: se
         study_name=storage.get_study_name_from_id(study_id),
         storage=storage,
         sampler=search.make_sampler(strategy, seed=spec.seed),
-        pruner=search.make_pruner(strategy),
+        pruner=at_scale(search.make_pruner(strategy)),
     )
 
 
