@@ -2,9 +2,10 @@
 
     python tests/benchmarks/engine_cohorts.py [--rounds N]
 
-Both train the same networks (64 inputs, 10 classes) with Adam on the same batches, which both slice from tensors that
-are in memory, on one thread. They take turns, an epoch each, and the shortest epoch of each counts, so that what else
-the machine does weighs on both alike.
+First multilayer perceptrons, whose gradients are written out, then other modules, which are fused by vmap where a trial
+shows that it pays. Both ways train the same networks (64 inputs, 10 classes) with Adam on the same batches, which both
+slice from tensors that are in memory, on one thread. They take turns, an epoch each, and the shortest epoch of each
+counts, so that what else the machine does weighs on both alike.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from tuner.training.randomness import order
 MEMBERS, SAMPLES, INPUTS, CLASSES, RATE = 16, 1024, 64, 10, 1e-4
 
 
+Make = Callable[[], nn.Module]
+
+
 @dataclass(frozen=True)
 class Case:
     """Networks of one shape, and how many times faster than the plain way their cohort should be."""
@@ -33,10 +37,9 @@ class Case:
     batch: int
     target: float
 
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
-        return SAMPLES // self.batch
+    def network(self) -> nn.Module:
+        """Return a new network."""
+        return MLP(inputs=INPUTS, outputs=CLASSES, hidden=[self.width] * self.depth)
 
     @property
     def flops(self) -> int:
@@ -50,6 +53,43 @@ CASES = [Case(32, 2, 16, 12.0), Case(64, 3, 32, 8.0), Case(128, 3, 32, 4.0), Cas
 CASES += [Case(512, 3, 64, 1.0), Case(1024, 3, 64, 1.0)]
 
 
+class Residual(nn.Module):
+    """Two layers with a skip connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(INPUTS, 64)
+        self.second = nn.Linear(64, 64)
+        self.out = nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        output: Tensor = self.out(x + torch.relu(self.second(x)))
+        return output
+
+
+class Convolutional(nn.Sequential):
+    """Two convolutions on images of 8 × 8."""
+
+    def __init__(self) -> None:
+        shrink = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()]
+        super().__init__(nn.Unflatten(1, (1, 8, 8)), *shrink, nn.Flatten(), nn.Linear(256, CLASSES))
+
+
+class Attentive(nn.Module):
+    """One transformer layer over eight words of eight numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, 32)
+        self.attend = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+        self.out = nn.Linear(32, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.out(self.attend(self.embed(x.view(-1, 8, 8))).mean(1))
+        return output
+
+
 def dataset() -> Dataset:
     """Noise: what is learned does not matter here."""
     part = Part(inputs=(torch.randn(SAMPLES, INPUTS),), targets=torch.randint(CLASSES, (SAMPLES,)))
@@ -57,9 +97,9 @@ def dataset() -> Dataset:
     return Dataset(training=part, validation=few)
 
 
-def plain(case: Case, data: Dataset, *, fused: bool) -> Callable[[], float]:
+def plain(make: Make, batch: int, data: Dataset, *, fused: bool) -> Callable[[], float]:
     """Return what trains one network an epoch the plain way and returns its loss."""
-    module = MLP(inputs=INPUTS, outputs=CLASSES, hidden=[case.width] * case.depth)
+    module = make()
     optimizer = torch.optim.Adam(module.parameters(), lr=RATE, fused=fused, foreach=not fused)
     criterion = nn.CrossEntropyLoss()
     inputs, targets = data.training.inputs[0], data.training.targets
@@ -68,9 +108,9 @@ def plain(case: Case, data: Dataset, *, fused: bool) -> Callable[[], float]:
         rows = order(0, 0, SAMPLES)
         x, y = inputs[rows], targets[rows]
         total = torch.zeros(())
-        for start in range(0, SAMPLES, case.batch):
+        for start in range(0, SAMPLES, batch):
             optimizer.zero_grad()
-            loss: Tensor = criterion(module(x[start : start + case.batch]), y[start : start + case.batch])
+            loss: Tensor = criterion(module(x[start : start + batch]), y[start : start + batch])
             torch.autograd.backward(loss)
             optimizer.step()
             total += loss.detach()
@@ -79,21 +119,13 @@ def plain(case: Case, data: Dataset, *, fused: bool) -> Callable[[], float]:
     return epoch
 
 
-def cohort(case: Case, data: Dataset, members: int) -> Callable[[], object]:
+def cohort(make: Make, batch: int, data: Dataset, members: int) -> Callable[[], object]:
     """Return what trains so many networks an epoch as a cohort."""
     together = Cohort(data)
     for number in range(members):
-        recipe = Recipe(
-            epochs=10**6, seed=number, batch_size=case.batch, optimizer="adam", learning_rate=RATE * (1 + number / 9)
-        )
-        together.join(
-            Member.build(
-                number=number,
-                recipe=recipe,
-                network=lambda: MLP(inputs=INPUTS, outputs=CLASSES, hidden=[case.width] * case.depth),
-                loss=CrossEntropy(),
-            )
-        )
+        rate = RATE * (1 + number / 9)
+        recipe = Recipe(epochs=10**6, seed=number, batch_size=batch, optimizer="adam", learning_rate=rate)
+        together.join(Member.build(number=number, recipe=recipe, network=make, loss=CrossEntropy()))
     return together.epoch
 
 
@@ -115,6 +147,19 @@ def peak() -> float:
     return 2.0 * 1024**3 / shortest({"gemm": lambda: torch.mm(left, right, out=out)}, 8)["gemm"]
 
 
+def compare(make: Make, batch: int, data: Dataset, rounds: int) -> dict[str, float]:
+    """Return the microseconds of a step and member, the plain ways and as a cohort."""
+    work: dict[str, Callable[[], object]] = {
+        "foreach": plain(make, batch, data, fused=False),
+        "fused": plain(make, batch, data, fused=True),
+        "alone": cohort(make, batch, data, 1),
+        "cohort": cohort(make, batch, data, MEMBERS),
+    }
+    times = shortest(work, rounds)
+    times["cohort"] /= MEMBERS
+    return {name: seconds / (SAMPLES // batch) * 1e6 for name, seconds in times.items()}
+
+
 def main() -> None:
     """Print one line for each shape."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,25 +168,32 @@ def main() -> None:
     torch.set_num_threads(1)
     data, gemm = dataset(), peak()
     print(f"microseconds a step and member; GEMM peak {gemm / 1e9:.0f} GFLOP/s")
-    print("width × depth, batch   foreach   fused   alone   cohort   faster (target)   than fused   GFLOP/s (of peak)")
+    heads = (
+        "network, batch",
+        "foreach",
+        "fused",
+        "alone",
+        "cohort",
+        "faster (target)",
+        "than fused",
+        "GFLOP/s (of peak)",
+    )
+    print("{:<22} {:>7} {:>7} {:>7} {:>8}   {:<15}   {:>10}   {:>17}".format(*heads))
     for case in CASES:
-        work: dict[str, Callable[[], object]] = {
-            "foreach": plain(case, data, fused=False),
-            "fused": plain(case, data, fused=True),
-            "alone": cohort(case, data, 1),
-            "cohort": cohort(case, data, MEMBERS),
-        }
-        times = shortest(work, rounds if case.width < 512 else max(2, rounds // 4))
-        times["cohort"] /= MEMBERS
-        step = {name: seconds / case.steps * 1e6 for name, seconds in times.items()}
-        rate = case.flops / (times["cohort"] / case.steps)
-        shape = f"{case.width} × {case.depth}, {case.batch}"
-        print(
-            f"{shape:<22} {step['foreach']:7.0f} {step['fused']:7.0f} {step['alone']:7.0f} {step['cohort']:8.0f}"
-            f"   {step['foreach'] / step['cohort']:5.1f}x ({case.target:g}x)"
-            f"   {step['fused'] / step['cohort']:8.1f}x   {rate / 1e9:10.0f} ({rate / gemm:.0%})",
-            flush=True,
-        )
+        step = compare(case.network, case.batch, data, rounds if case.width < 512 else max(2, rounds // 4))
+        rate = case.flops / step["cohort"] / 1e3
+        reached = f"{rate:.0f} ({rate * 1e9 / gemm:.0%})"
+        print(f"{line(f'{case.width} × {case.depth}, {case.batch}', step, case.target)}   {reached:>17}", flush=True)
+    for kind in (Residual, Convolutional, Attentive):
+        print(line(f"{kind.__name__}, 32", compare(kind, 32, data, max(2, rounds // 2)), 1.0), flush=True)
+
+
+def line(name: str, step: dict[str, float], target: float) -> str:
+    """Return the columns that all networks have."""
+    faster = f"{step['foreach'] / step['cohort']:.1f}x ({target:g}x)"
+    than_fused = f"{step['fused'] / step['cohort']:.1f}x"
+    columns = f"{step['foreach']:7.0f} {step['fused']:7.0f} {step['alone']:7.0f} {step['cohort']:8.0f}"
+    return f"{name:<22} {columns}   {faster:<15}   {than_fused:>10}"
 
 
 if __name__ == "__main__":
