@@ -16,7 +16,7 @@ from storage import buffer, leases, schema, studies
 from storage.buffer import Unwritten, copy_trial, to_json
 from storage.errors import LeaseLostError
 from storage.holder import Holder
-from storage.leases import Terms
+from storage.leases import New, Terms
 from storage.reading import load_trials
 from storage.records import CheckpointRecord, Claim, WorkerRecord
 
@@ -54,7 +54,7 @@ class Coordination(Holder):
         spared = self.held()
 
         def work(connection: Connection) -> tuple[list[FrozenTrial], dict[int, int]]:
-            nonlocal tries, tail
+            nonlocal tries
             tries += 1
             budget, stop = leases.lock_study(connection, study_id)
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
@@ -68,21 +68,14 @@ class Coordination(Holder):
             ids = [trial_id for trial_id, _ in candidates]
             taken = leases.take_waiting(self.database, connection, ids, terms)
             old = load_trials(connection, taken)
-            room = k - len(taken)
-            if room:
-                tail = leases.last_trial(connection, study_id, tail)
-                room = room if budget is None else min(room, budget - tail[1] - 1)
-            if room <= 0:
-                return old, {}
-            new = leases.add_new(connection, study_id, room, last=tail, start=begun)
-            self.database.nothing_more_is_read(connection)
-            leases.first_lease(self.database, connection, new, terms)
+            wanted = New(study_id=study_id, count=k - len(taken), below=budget, start=begun, known=tail)
+            new = leases.add_and_lease(self.database, connection, wanted, terms) if wanted.count else {}
             return old, new
 
         old, new = self.database.write(work, durable=self._claims_reach_disk())
         with self._memory:
             cache = self._cache(study_id)
-            cache.tail = max((cache.tail, tail, *new.items()))
+            cache.tail = max((cache.tail, *new.items()))
             claims = []
             for trial in (*old, *(_new_trial(trial_id, number, begun) for trial_id, number in new.items())):
                 self._hold(copy_trial(trial), study_id, terms.token)
@@ -91,12 +84,28 @@ class Coordination(Holder):
             return claims
 
     def rewind(self, trial_id: int, epoch: int | None) -> None:
-        """Forget the reports and epochs of a held trial after ``epoch``, or all: it continues from there."""
+        """Forget the reports and epochs of a held trial after ``epoch``, or all: it continues from there.
+
+        Raises:
+            LeaseLostError: the trial is not held, or not any more.
+        """
         self._flush(durable=False)
+        token = self.token(trial_id)
+        if token is None:
+            raise LeaseLostError([trial_id])
+
+        def work(connection: Connection) -> bool:
+            held = leases.is_held(connection, trial_id, token)
+            if held:
+                leases.forget_reports(connection, trial_id, epoch)
+            return held
+
+        held = self.database.write(work, durable=False)
         with self._memory:
-            self._check_not_lost(trial_id)
+            if not held:
+                self._lose({trial_id})
+                raise LeaseLostError([trial_id])
             self._held[trial_id].rewind(epoch)
-        self.database.write(lambda c: leases.forget_reports(c, trial_id, epoch), durable=False)
 
     def _terms(self) -> Terms:
         return Terms(token=leases.new_token(), seconds=self.lease, worker_id=self._worker_id)
@@ -110,6 +119,7 @@ class Coordination(Holder):
         terms = self._terms()
         tail = self._cache(study_id).tail
         begun = datetime.now() if template is None else template.datetime_start
+        new = New(study_id=study_id, count=1, below=None, start=begun, known=tail)
         tries = 0
 
         def work(connection: Connection) -> tuple[int, int]:
@@ -118,12 +128,11 @@ class Coordination(Holder):
             leases.lock_study(connection, study_id)
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
                 return next((t._trial_id, t.number) for t in load_trials(connection, earlier))
-            last = leases.last_trial(connection, study_id, tail)
-            ((trial_id, number),) = leases.add_new(connection, study_id, 1, last=last, start=begun).items()
-            if template is None:
-                self.database.nothing_more_is_read(connection)
             if template is None or template.state is TrialState.RUNNING:
-                leases.first_lease(self.database, connection, [trial_id], terms)
+                added = leases.add_and_lease(self.database, connection, new, terms)
+            else:
+                added = leases.add(connection, new)
+            ((trial_id, number),) = added.items()
             if template is not None:
                 buffer.write(self.database, connection, {trial_id: _details(template)})
                 leases.settle_template(connection, trial_id, template)

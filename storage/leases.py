@@ -185,31 +185,86 @@ def take_waiting(database: Database, connection: Connection, trial_ids: Collecti
     return taken
 
 
-def add_new(
-    connection: Connection,
-    study_id: int,
-    count: int,
-    *,
-    last: tuple[int, int],
-    start: datetime | None,
-) -> dict[int, int]:
-    """Insert ``count`` running trials and return {trial id: number}; the study must be locked.
+@dataclass(frozen=True, kw_only=True)
+class New:
+    """Trials to be added."""
 
-    ``last`` is the (id, number) of the study's last trial.
-    """
-    last_id, last_number = last
-    begun = to_utc(start)
+    study_id: int
+    count: int
+    below: int | None  # no number reaches the budget; None: no end
+    start: datetime | None
+    known: tuple[int, int]  # (id, number) of the last trial of the study that is known
+
+
+def add(connection: Connection, new: New) -> dict[int, int]:
+    """Insert running trials and return {trial id: number}; the study must be locked."""
+    last_id, last_number = _last_trial(connection, new.study_id, new.known)
+    end = last_number + 1 + new.count
+    start = to_utc(new.start)
     rows = [
-        {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": begun}
-        for number in range(last_number + 1, last_number + 1 + count)
+        {"study_id": new.study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": start}
+        for number in range(last_number + 1, end if new.below is None else min(end, new.below))
     ]
+    if not rows:
+        return {}
     if connection.dialect.insert_executemany_returning:
         added = connection.execute(_INSERT_RETURNING, rows)
     else:
         connection.execute(insert(_trials), rows)
-        added = connection.execute(_TRIALS_PAST, {"study": study_id, "past": last_id})
-    numbers = {row[0]: row[1] for row in added}
-    return numbers
+        added = connection.execute(_TRIALS_PAST, {"study": new.study_id, "past": last_id})
+    return {row[0]: row[1] for row in added}
+
+
+def add_and_lease(database: Database, connection: Connection, new: New, terms: Terms) -> dict[int, int]:
+    """Insert running trials with leases and return {trial id: number}; the study must be locked."""
+    if database.dialect != "postgresql":
+        numbers = add(connection, new)
+        if numbers:
+            first_lease(database, connection, numbers, terms)
+        return numbers
+    values = {
+        "study": new.study_id,
+        "past": new.known[0],
+        "known": new.known[1],
+        "count": new.count,
+        "below": _NO_END if new.below is None else new.below,
+        "start": to_utc(new.start),
+        "worker": terms.worker_id,
+        "token": terms.token,
+        "seconds": terms.seconds,
+    }
+    if database.clock is not None:
+        values["clock"] = database.clock()
+    added = connection.execute(_ADD_AND_LEASE[database.clock is None], values)
+    return {row[0]: row[1] for row in added}
+
+
+_NO_END = 2**31 - 1
+_ADD_AND_LEASE = {
+    own_clock: text(
+        f"""
+        WITH last AS (
+            SELECT coalesce(max(number), :known) AS number FROM trials WHERE study_id = :study AND trial_id > :past
+        ), new AS (
+            INSERT INTO trials (number, study_id, state, datetime_start)
+            SELECT last.number + place, CAST(:study AS integer), 'RUNNING', CAST(:start AS timestamp)
+            FROM last, generate_series(1, CAST(:count AS integer)) AS place
+            WHERE last.number + place < :below
+            RETURNING trial_id, study_id, number
+        ), leased AS (
+            INSERT INTO tuner_leases (trial_id, study_id, worker_id, token, attempt, expires)
+            SELECT trial_id, study_id, CAST(:worker AS integer), CAST(:token AS bigint), 1,
+                   {now} + CAST(:seconds AS double precision)
+            FROM new
+        )
+        SELECT trial_id, number FROM new ORDER BY trial_id
+        """  # noqa: S608 nothing in it comes from outside
+    )
+    for own_clock, now in (
+        (True, "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"),
+        (False, "CAST(:clock AS double precision)"),
+    )
+}
 
 
 def settle_template(connection: Connection, trial_id: int, template: FrozenTrial) -> None:
@@ -221,7 +276,7 @@ def settle_template(connection: Connection, trial_id: int, template: FrozenTrial
     )
 
 
-def last_trial(connection: Connection, study_id: int, known: tuple[int, int]) -> tuple[int, int]:
+def _last_trial(connection: Connection, study_id: int, known: tuple[int, int]) -> tuple[int, int]:
     """Return (id, number) of the study's last trial, looking only past the one that is known."""
     row = connection.execute(_LAST_TRIAL, {"study": study_id, "past": known[0]}).one_or_none()
     return known if row is None else (row[0], row[1])
@@ -296,6 +351,12 @@ def release(connection: Connection, tokens: Mapping[int, int]) -> None:
         rows = connection.execute(query.order_by(_leases.c.trial_id).with_for_update())
         held += [trial_id for trial_id, token in rows if token == tokens[trial_id]]
     set_free(connection, held)
+
+
+def is_held(connection: Connection, trial_id: int, token: int) -> bool:
+    """Return whether the trial is held under the token, and keep it so until the transaction ends."""
+    query = select(_leases.c.token).where(_leases.c.trial_id == trial_id, _leases.c.expires.is_not(None))
+    return connection.execute(query.with_for_update()).scalar() == token
 
 
 def forget_reports(connection: Connection, trial_id: int, after: int | None) -> None:

@@ -195,6 +195,19 @@ def test_rewinding_forgets_what_came_after_the_checkpoint(worker: Open) -> None:
     assert [epoch for epoch, _ in second.epochs(claim.trial_id)] == [0, 1]
 
 
+def test_a_late_worker_cannot_rewind_what_its_heir_reported(worker: Open, clock: Clock) -> None:
+    late, heir = worker(), worker()
+    study_id = _study(late)
+    (claim,) = late.claim(study_id, 1)
+    clock.now += 61
+    heir.claim(study_id, 1)
+    heir.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
+    heir.flush()
+    with pytest.raises(st.LeaseLostError):
+        late.rewind(claim.trial_id, None)
+    assert worker().get_trial(claim.trial_id).intermediate_values == {0: 1.0}
+
+
 def test_a_trial_of_a_deleted_study_is_lost(worker: Open) -> None:
     first, second = worker(), worker()
     study_id = _study(first)
