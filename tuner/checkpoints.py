@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from storage import Checkpoint, CheckpointStore, SQLStorage
     from tuner.spec import StudySpec
     from tuner.training import Member
+
+log = logging.getLogger("tuner")
 
 LEAST_SECONDS = 1.0
 """So much training may be lost when a worker is killed, besides the epoch it was in."""
@@ -62,12 +65,11 @@ class Checkpoints:
     def save(self, members: Mapping[int, Member]) -> None:
         """Save members, by trial id, that have finished an epoch.
 
-        Raises:
-            CheckpointError, StorageFullError: when it cannot be written.
+        Where that is not possible a warning says so, and training goes on: an interrupted trial loses more then.
         """
         from safetensors.torch import save
 
-        from storage import Checkpoint
+        from storage import Checkpoint, CheckpointError, StorageFullError
 
         started = time.monotonic()
         checkpoints = {}
@@ -75,8 +77,11 @@ class Checkpoints:
             if member.epoch:
                 tensors, meta = member.state()
                 checkpoints[trial_id] = Checkpoint(epoch=member.epoch, tensors=save(tensors), meta=meta)
-        self.store.save_all(checkpoints)
-        self._have.update(checkpoints)
+        try:
+            self.store.save_all(checkpoints)
+            self._have.update(checkpoints)
+        except (CheckpointError, StorageFullError) as error:
+            log.warning("no checkpoint: %s", error)
         self._saved = time.monotonic()
         self._cost = self._saved - started
 

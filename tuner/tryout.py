@@ -70,9 +70,9 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
 
     from tuner import search
     from tuner.assessment import decoded_metrics
+    from tuner.recipes import recipe
     from tuner.running import Machine, plan_workers
     from tuner.training import Cohort, Member
-    from tuner.worker import recipe
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable

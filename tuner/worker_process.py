@@ -27,9 +27,9 @@ def main() -> None:
 
 def _departure() -> Departure:
     try:
-        import tuner.worker  # what takes seconds comes before the wait for the settings
+        import tuner.trainable_worker  # what takes seconds comes before the wait for the settings
 
-        assert tuner.worker
+        assert tuner.trainable_worker
         line = sys.stdin.readline()
         if not line:
             raise KeyboardInterrupt  # nobody needed this process
@@ -64,8 +64,10 @@ def _work(settings: WorkerSettings) -> str:
     import storage
     from tuner import attributes
     from tuner.errors import StudyNotFoundError
+    from tuner.function_worker import FunctionWorker
     from tuner.loading import LoadedTrainable, load_objective
-    from tuner.worker import FunctionWorker, Leaving, TrainableWorker
+    from tuner.trainable_worker import TrainableWorker
+    from tuner.worker import Leaving
 
     torch.set_num_threads(settings.threads)
     opened = storage.open_storage(settings.storage, create=False)

@@ -22,11 +22,11 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import tuner
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.recipes import recipe
 from tuner.spec import StudySpec
 from tuner.study import read_spec
 from tuner.training import Cohort, Dataset, Member, Part, predict
 from tuner.training.randomness import derive
-from tuner.worker import recipe
 
 SPACE = {
     "hidden_layer_sizes": [(w,) * d for w in (32, 64, 128, 256) for d in (1, 2, 3, 4)],

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tuner import study
+from tuner.function_worker import FunctionWorker
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.results import Results
 from tuner.spec import parse_spec
-from tuner.worker import FunctionWorker, Leaving, TrainableWorker
+from tuner.trainable_worker import TrainableWorker
+from tuner.worker import Leaving
 
 QUICK: dict[str, Any] = {
     "data": {"source": "iris", "target": "species"},

@@ -35,11 +35,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
 
 
 @contextmanager
-def started(folder: Path, *, trials: int, workers: int) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, trials: int, workers: int, storage: str | None = None) -> Iterator[subprocess.Popen[str]]:
     """A process of its own that starts a slow study of iris; it is killed if it outlives the block."""
     code = (
         f"from tuner import study; study.start('iris', trials={trials}, workers={workers}, "
-        f"settings={SLOW!r}, storage={url(folder)!r})"
+        f"settings={SLOW!r}, storage={storage or url(folder)!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, cwd=folder)
     try:
@@ -49,25 +49,25 @@ def started(folder: Path, *, trials: int, workers: int) -> Iterator[subprocess.P
         process.communicate()
 
 
-def opened(folder: Path) -> Results | None:
+def opened(storage: str) -> Results | None:
     try:
-        return study.load("iris", storage=url(folder))
+        return study.load("iris", storage=storage)
     except Exception:  # noqa: BLE001 - the study appears in a moment
         return None
 
 
-def running(folder: Path, trials: int) -> Results:
+def running(storage: str, trials: int) -> Results:
     """Wait until so many trials are being trained and have reported epochs."""
 
     def begun() -> bool:
-        results = opened(folder)
+        results = opened(storage)
         if results is None:
             return False
         rows = [row for row in results.trials() if row.state == "running"]
         return len(rows) >= trials and all(results.epochs(row.number) for row in rows)
 
     wait_for(begun)
-    results = opened(folder)
+    results = opened(storage)
     assert results is not None
     return results
 
@@ -82,8 +82,8 @@ def check_complete(results: Results, trials: int) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_its_trial_continued(tmp_path: Path) -> None:
-    with started(tmp_path, trials=3, workers=2) as process:
-        results = running(tmp_path, 2)
+    with started(tmp_path, 3, 2) as process:
+        results = running(url(tmp_path), 2)
         victim = results.storage.list_workers(results.study_id)[0].pid
         os.kill(victim, signal.SIGKILL)
         assert process.wait(timeout=120) == 0
@@ -94,8 +94,8 @@ def test_a_killed_worker_is_replaced_and_its_trial_continued(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_study_whose_launcher_ends_leaves_nothing_behind_and_is_resumed(tmp_path: Path, number: int) -> None:
-    with started(tmp_path, trials=3, workers=2) as process:
-        results = running(tmp_path, 2)
+    with started(tmp_path, 3, 2) as process:
+        results = running(url(tmp_path), 2)
         process.send_signal(number)
         process.wait(timeout=60)
         wait_for(lambda: not results.storage.list_workers(results.study_id), 60)
@@ -104,8 +104,8 @@ def test_a_study_whose_launcher_ends_leaves_nothing_behind_and_is_resumed(tmp_pa
 
 
 def test_everything_killed_at_once_is_resumed(tmp_path: Path) -> None:
-    with started(tmp_path, trials=3, workers=2) as process:
-        results = running(tmp_path, 2)
+    with started(tmp_path, 3, 2) as process:
+        results = running(url(tmp_path), 2)
         workers = results.storage.list_workers(results.study_id)
         for pid in (process.pid, *(worker.pid for worker in workers)):
             os.kill(pid, signal.SIGKILL)

@@ -73,7 +73,7 @@ def test_a_worker_that_leaves_gives_its_trials_back_and_another_finishes_them(tm
     results = studies.create(tmp_path, search={"sampler": "random", "pruner": "none"})
     leaving = Leaving(results.storage, results.study_id, None)
     worker = studies.make_worker(results, leaving=leaving)
-    advance = worker._advance  # type: ignore[union-attr]
+    advance = worker._train  # type: ignore[union-attr]
     rounds = iter(range(100))
 
     def advance_and_ask() -> None:
@@ -81,7 +81,7 @@ def test_a_worker_that_leaves_gives_its_trials_back_and_another_finishes_them(tm
         if next(rounds) == 8:
             leaving.ask("interrupted")
 
-    worker._advance = advance_and_ask  # type: ignore[method-assign, union-attr]
+    worker._train = advance_and_ask  # type: ignore[method-assign, union-attr]
     assert worker.run() == "interrupted"
     assert results.status().counts["interrupted"] == 1
     assert studies.work(results) == "budget spent"
@@ -291,7 +291,7 @@ def test_a_trial_continues_from_its_last_epoch_as_if_nothing_had_happened(tmp_pa
 
 def leave_after_epochs(worker: Any, leaving: Leaving, epochs: int) -> None:
     """Have the worker asked to leave after so many epochs."""
-    advance = worker._advance
+    advance = worker._train
     left = iter(range(epochs, -100, -1))
 
     def advance_and_ask() -> None:
@@ -299,13 +299,13 @@ def leave_after_epochs(worker: Any, leaving: Leaving, epochs: int) -> None:
         if next(left) <= 1:
             leaving.ask("interrupted")
 
-    worker._advance = advance_and_ask
+    worker._train = advance_and_ask
 
 
 def test_a_trial_that_another_worker_took_over_is_let_go(tmp_path: Path) -> None:
     results = studies.create(tmp_path, budget={"trials": 2}, search={"sampler": "random", "pruner": "none"})
     worker = studies.make_worker(results, places=2)
-    advance = worker._advance  # type: ignore[union-attr]
+    advance = worker._train  # type: ignore[union-attr]
     stolen: list[int] = []
 
     def advance_and_steal() -> None:
@@ -317,7 +317,7 @@ def test_a_trial_that_another_worker_took_over_is_let_go(tmp_path: Path) -> None
             results.storage.renew([trial_id])
             stolen.append(trial_id)
 
-    worker._advance = advance_and_steal  # type: ignore[method-assign, union-attr]
+    worker._train = advance_and_steal  # type: ignore[method-assign, union-attr]
     leaving = worker.leaving
     ask_when_only_it_is_left(worker, leaving)
     worker.run()

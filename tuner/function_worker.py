@@ -1,0 +1,56 @@
+"""The worker of a plain function ``objective(trial)``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import TrialState
+
+from storage import LeaseLostError
+from tuner import search
+from tuner.worker import Leaving, Worker
+
+if TYPE_CHECKING:
+    from storage import Claim, SQLStorage
+    from tuner.loading import Function
+    from tuner.spec import StudySpec
+
+
+class FunctionWorker(Worker):
+    """Runs trials of a function as ``Study.optimize`` would; an interrupted one begins again under its number."""
+
+    def __init__(
+        self, storage: SQLStorage, study_id: int, spec: StudySpec, function: Function, *, leaving: Leaving
+    ) -> None:
+        directions = storage.get_study_directions(study_id)
+        strategy = search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=spec.name)
+        super().__init__(storage, study_id, spec, strategy, leaving)
+        self.function = function
+
+    def advance(self) -> bool:
+        claims = self.storage.claim(self.study_id, 1)
+        for claim in claims:
+            with contextlib.suppress(LeaseLostError):  # another worker has it now
+                self._run(claim)
+        return bool(claims)
+
+    def put_down(self) -> None:
+        """Nothing is held between two trials."""
+
+    def _run(self, claim: Claim) -> None:
+        trial = self.open_trial(claim)
+        try:
+            values = self.function(trial)
+        except optuna.TrialPruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        except KeyboardInterrupt:
+            self.storage.release([claim.trial_id])
+            raise
+        except LeaseLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the person's code raises ends its trial only
+            self.tell_failure(trial, error)
+        else:
+            self.study.tell(trial, values)

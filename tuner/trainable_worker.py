@@ -1,0 +1,251 @@
+"""The worker of a Trainable: its trials are trained by the engine, epoch by epoch, in one cohort."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from storage import LeaseLostError
+from tuner import attributes, failures, search
+from tuner.assessment import assess, constant_loss, decoded_metrics
+from tuner.checkpoints import Checkpoints, open_store
+from tuner.errors import StudyConflictError
+from tuner.loading import LoadedTrainable
+from tuner.places import places
+from tuner.preparation import FINGERPRINT, fingerprint, same_data
+from tuner.recipes import recipe
+from tuner.training import Cohort, Member
+from tuner.training.randomness import derive
+from tuner.worker import Leaving, Worker
+
+if TYPE_CHECKING:
+    from storage import Checkpoint, Claim, SQLStorage
+    from tuner.spec import StudySpec
+    from tuner.training import Dataset, EpochResult
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A trial in training."""
+
+    claim: Claim
+    trial: optuna.Trial
+    member: Member
+    scores: dict[int, list[float]] = field(default_factory=dict)
+    """The optimised metrics after each epoch of this run."""
+
+
+class TrainableWorker(Worker):
+    """Runs trials of a Trainable; the engine trains them epoch by epoch."""
+
+    def __init__(
+        self,
+        storage: SQLStorage,
+        study_id: int,
+        spec: StudySpec,
+        loaded: LoadedTrainable,
+        *,
+        device: str,
+        leaving: Leaving,
+        workers: int = 1,
+    ) -> None:
+        self.trainable = loaded.trainable
+        self.space = loaded.space
+        dataset = loaded.trainable.load()
+        self._check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
+        self.dataset = dataset.to(device)
+        self.metrics = decoded_metrics(loaded.trainable)
+        strategy = search.resolve(
+            spec.search, loaded.space, objectives=len(self.metrics), epochs=spec.training.epochs, where=spec.name
+        )
+        super().__init__(storage, study_id, spec, strategy, leaving)
+        self.places = spec.training.cohort or places(
+            self.space,
+            lambda params: self._make(0, params),
+            self.dataset.training,
+            trials=spec.budget.trials,
+            workers=workers,
+        )
+        self.running: dict[int, Running] = {}
+        self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
+        self.cohort = Cohort(self.dataset, self.metrics, device=device)
+        self._constant_loss: dict[Hashable, float] = {}
+
+    @staticmethod
+    def _check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
+        known = kept.get(attributes.DATA, {}).get(FINGERPRINT)
+        if known is not None and not same_data(known, fingerprint(dataset)):
+            raise StudyConflictError(
+                f"the data of study '{name}' is not what it was when the study was created; "
+                "put it back, or start the study under another --name"
+            )
+
+    def advance(self) -> bool:
+        claimed = self._fill()
+        if self.running:
+            self._train()
+            return True
+        return claimed > 0
+
+    def put_down(self) -> None:
+        self._checkpoint()
+        self._release()
+
+    def _fill(self) -> int:
+        """Claim as many trials as there are free places, let them join their cohorts; return how many were claimed."""
+        free = self.places - len(self.running)
+        claims = self.storage.claim(self.study_id, free) if free > 0 else []
+        for claim in claims:
+            checkpoint = self.checkpoints.load(claim.trial_id) if claim.resumed else None
+            epoch = checkpoint.epoch if checkpoint is not None else None
+            trial = self.open_trial(claim, epoch=epoch)
+            try:
+                self._join(claim, trial, checkpoint)
+            except Exception as error:  # noqa: BLE001 - whatever the objective's code raises ends its trial only
+                self.tell_failure(trial, error)
+        return len(claims)
+
+    def _join(self, claim: Claim, trial: optuna.Trial, checkpoint: Checkpoint | None) -> None:
+        member = self._make(claim.number, self.space.suggest(trial))
+        if checkpoint is not None:
+            self.checkpoints.restore(member, checkpoint)
+        self.cohort.join(member)
+        self.running[claim.number] = Running(claim=claim, trial=trial, member=member)
+
+    def _make(self, number: int, params: Mapping[str, Any]) -> Member:
+        """Return the untrained member of a trial."""
+        return Member.build(
+            number=number,
+            recipe=recipe(params, self.spec.training, seed=derive(self.spec.seed, "trial", number)),
+            network=lambda: self.trainable.network(params),
+            loss=self.trainable.loss(params),
+        )
+
+    def _train(self) -> None:
+        """Train the cohort one epoch, write what came of it, and let go who is done."""
+        try:
+            results = self.cohort.epoch()
+        except Exception as error:  # noqa: BLE001 - see _fill
+            self._blame(error)
+            return
+        self._drop_lost()
+        ended = [result for result in results if result.number in self.running and self._ends(result)]
+        if ended:
+            told = {result.number: self.running.pop(result.number) for result in ended}
+            with self.storage.batch():
+                for result in ended:
+                    self._tell(told[result.number], result)
+            self.checkpoints.ended({running.claim.trial_id for running in told.values()})
+        if self.checkpoints.due():
+            self._checkpoint()
+
+    def _drop_lost(self) -> None:
+        """Let go of trials whose lease is gone: another worker continues them."""
+        lost = self.storage.lost()
+        for number, running in list(self.running.items()):
+            if running.claim.trial_id in lost:
+                self.cohort.leave(running.member)
+                del self.running[number]
+
+    def _checkpoint(self) -> None:
+        self.checkpoints.save({running.claim.trial_id: running.member for running in self.running.values()})
+
+    def _blame(self, error: Exception) -> None:
+        """Fail the trial that raised; of several, nobody knows which did: they begin again in a smaller cohort."""
+        if len(self.running) > 1:
+            self.places = len(self.running) // 2 if failures.is_out_of_memory(error) else 1
+            self._release()
+            return
+        (running,) = self.running.values()
+        self.cohort.leave(running.member)
+        self.running.clear()
+        self.tell_failure(running.trial, error)
+
+    def _ends(self, result: EpochResult) -> bool:
+        try:
+            return self._note(result)
+        except LeaseLostError:
+            self._drop_lost()
+            return False
+
+    def _note(self, result: EpochResult) -> bool:
+        """Write what an epoch came to; return whether the trial has ended by it."""
+        running = self.running[result.number]
+        optimised = [result.metrics[metric.name] for metric in self.metrics]
+        running.scores[result.epoch] = optimised
+        scores = {
+            "training_loss": result.training_loss,
+            "validation_loss": result.validation_loss,
+            "learning_rate": result.learning_rate,
+            **result.metrics,
+            "seconds": result.seconds,
+        }
+        self.storage.record_epoch(running.claim.trial_id, result.epoch, scores)
+        if len(self.metrics) == 1:
+            running.trial.report(optimised[0], result.epoch)
+        if result.diverged or result.stopped or result.finished:
+            return True
+        if len(self.metrics) == 1 and running.trial.should_prune():
+            self.cohort.leave(running.member)
+            return True
+        return False
+
+    def _tell(self, running: Running, result: EpochResult) -> None:
+        """Tell how a trial ended, unless its lease is gone: then another worker will."""
+        with contextlib.suppress(LeaseLostError):
+            self._tell_held(running, result)
+
+    def _tell_held(self, running: Running, result: EpochResult) -> None:
+        """Tell how a trial ended. One that diverged is told as pruned, so that the sampler learns to avoid it."""
+        running.trial.set_user_attr(attributes.EPOCHS, result.epoch)
+        if result.diverged:
+            reason = f"loss or weights are not finite after epoch {result.epoch}"
+            running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.DIVERGED, "reason": reason})
+            self.study.tell(running.trial, state=TrialState.PRUNED)
+            return
+        self._note_worth(running, result)
+        values = self._values_at(running, result.best_epoch or result.epoch)
+        if not (result.stopped or result.finished):
+            self.study.tell(running.trial, state=TrialState.PRUNED)
+        elif any(map(math.isnan, values)):
+            reason = "a metric is not defined on the validation part: " + ", ".join(map(str, values))
+            running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.OBJECTIVE_ERROR, "reason": reason})
+            self.study.tell(running.trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(running.trial, values)
+
+    def _values_at(self, running: Running, epoch: int) -> list[float]:
+        if epoch in running.scores:
+            return running.scores[epoch]
+        recorded = dict(self.storage.epochs(running.claim.trial_id))
+        return [recorded[epoch][metric.name] for metric in self.metrics]
+
+    def _note_worth(self, running: Running, result: EpochResult) -> None:
+        loss = running.member.loss
+        if loss not in self._constant_loss:
+            self._constant_loss[loss] = constant_loss(loss, self.dataset, self._outputs(running.member))
+        noted = assess(running.member.module, self.trainable, self.dataset, loss, self._constant_loss[loss])
+        noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
+        noted[attributes.STOPPED_EARLY] = result.stopped
+        for key, value in noted.items():
+            running.trial.set_user_attr(key, value)
+
+    def _outputs(self, member: Member) -> int:
+        from tuner.training.network import predict
+
+        one = tuple(tensor[:1] for tensor in self.dataset.validation.inputs)
+        return predict(member.module, one).shape[-1]
+
+    def _release(self) -> None:
+        """Give all trials back; whoever claims them continues from their last checkpoint."""
+        trial_ids = [running.claim.trial_id for running in self.running.values()]
+        for running in self.running.values():
+            self.cohort.leave(running.member)
+        self.running.clear()
+        self.storage.release(trial_ids)
