@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from storage import buffer, bulk, leases, migration, schema, studies
+from storage import buffer, bulk, keeper, leases, migration, schema, studies
 from storage.buffer import HeldTrial, Unwritten
 from storage.bulk import Target
 from storage.cache import StudyCache
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 LEASE = 60.0  # seconds without a sign of life after which a trial is free for others
-_WRITE_BEHIND = 0.5  # seconds that a report may stay in memory only
-_PATIENCE_AT_EXIT = 5.0  # seconds that the end of the process waits for the database
-_IDLE = 10.0  # seconds without work after which the thread ends
 
 
 class Holder:
@@ -63,7 +59,7 @@ class Holder:
         self._has_our_tables = migration.check(self.database)
         this = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _after_fork(this()))
-        atexit.register(_flush_at_exit, this)
+        atexit.register(keeper.flush_at_exit, this)
 
     def _reset(self) -> None:
         self._memory = threading.RLock()
@@ -95,9 +91,9 @@ class Holder:
     def close(self) -> None:
         """Write what is buffered and close the connection. Leases stay; see :meth:`release`."""
         self._closing.set()
-        keeper = self._keeper
-        if keeper is not None and keeper is not threading.current_thread():
-            keeper.join()
+        thread = self._keeper
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
         self.flush()
         self.database.close()
         self._closing.clear()
@@ -105,7 +101,7 @@ class Holder:
     def __del__(self) -> None:
         if "_has_our_tables" in self.__dict__ and not sys.is_finalizing():  # opened, and not closed by its owner
             self._closing.set()
-            _write_what_is_left(self)
+            keeper.write_what_is_left(self)
             self.database.close()
 
     # -- buffered writes
@@ -318,11 +314,11 @@ class Holder:
         with self._memory:
             if self._keeper is None or not self._keeper.is_alive():
                 self._keeper = threading.Thread(
-                    target=_keep, args=(weakref.ref(self), self._closing), name="tuner-storage", daemon=True
+                    target=keeper.run, args=(weakref.ref(self), self._closing), name="tuner-storage", daemon=True
                 )
                 self._keeper.start()
 
-    def _write_behind(self) -> bool:
+    def write_behind(self) -> bool:
         """Write what is pending unless a batch is open; return whether there was something."""
         with self._memory:
             busy = bool(self._pending) and not self._batches
@@ -330,7 +326,21 @@ class Holder:
             self._flush(durable=False)
         return busy
 
-    def _beat(self) -> None:
+    def unwritten(self) -> bool:
+        """Whether something waits to be written."""
+        with self._memory:
+            return bool(self._pending or self._pending_attrs)
+
+    def rest(self) -> bool:
+        """Let the thread go if there is nothing for it to do; a later claim or report starts another."""
+        with self._memory:
+            idle = not self._held and not self._pending and self._worker_id is None
+            if idle:
+                self._keeper = None
+            return idle
+
+    def beat(self) -> bool:
+        """Renew every lease and show that the worker is alive; return that it was done."""
         held = self.held()
         if held:
             self.renew(held)
@@ -339,45 +349,7 @@ class Holder:
             self.database.write(
                 lambda connection: studies.touch_worker(self.database, connection, worker_id), durable=False
             )
-
-
-def _keep(storage: weakref.ref[Holder], closing: threading.Event) -> None:
-    """Write behind and renew leases until there is nothing to do for a while."""
-    last_beat = last_work = time.monotonic()
-    while not closing.wait(_WRITE_BEHIND):
-        this = storage()
-        if this is None:
-            return
-        now = time.monotonic()
-        try:
-            if this._write_behind() or this._held:
-                last_work = now
-            if now - last_beat >= this.lease / 4:
-                last_beat = now
-                this._beat()
-        except Exception:
-            _logger.warning("storage heartbeat: trying again", exc_info=_logger.isEnabledFor(logging.DEBUG))
-        if now - last_work > _IDLE and this._worker_id is None:
-            with this._memory:
-                if not this._held and not this._pending:
-                    this._keeper = None
-                    return
-        del this
-
-
-def _flush_at_exit(storage: weakref.ref[Holder]) -> None:
-    this = storage()
-    if this is not None:
-        _write_what_is_left(this)
-
-
-def _write_what_is_left(this: Holder) -> None:
-    if this._pending or this._pending_attrs:
-        this.database.patience = min(this.database.patience, _PATIENCE_AT_EXIT)
-        try:
-            this._flush(durable=True)
-        except StorageError as error:
-            _logger.warning("what was reported last is lost: %s", error)
+        return True
 
 
 def _after_fork(storage: Holder | None) -> None:
