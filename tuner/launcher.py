@@ -190,7 +190,8 @@ def _start(settings: WorkerSettings, popen: subprocess.Popen[str] | None = None)
 def _environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
     """Cap the threads of every numeric library, so that workers do not fight over the cores."""
     caps = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return {**inherited, **caps, "POLARS_MAX_THREADS": str(threads)}
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that spin while they wait take the cores of other workers
+    return {**waiting, **inherited, **caps, "POLARS_MAX_THREADS": str(threads)}
 
 
 def _read_departure(process: _Process) -> None:
