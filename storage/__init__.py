@@ -1,4 +1,16 @@
-"""Where trials live: SQL, in Optuna's own tables with a few of ours beside them."""
+"""Where trials live: SQL, in Optuna's own tables with a few of ours beside them.
+
+What a caller may rely on:
+
+- A trial is told, a batch is left, a flush returns: it is on disk. Parameters, reports, attributes and epochs of a held
+  trial are committed within a second, by a thread behind.
+- A trial is held under a lease with a fencing token. The lease ends unless it is renewed, which the thread does; then
+  anyone may take the trial over, under its number, and the late holder can write nothing to it.
+- A trial that is not held and not finished is WAITING, with its parameters and reports, for every reader. Optuna's own
+  ``optimize`` and ``ask`` take it too, with the parameters it had: it is continued, and never counted twice.
+- Numbers are given under a lock of the study, so with a budget of N exactly the numbers 0 to N-1 exist.
+- A database that is away is waited for; what is buffered meanwhile is kept and written when it is back.
+"""
 
 from __future__ import annotations
 

@@ -38,6 +38,9 @@ def write(connection: Connection, changes: Sequence[tuple[Target, list[dict[str,
     if connection.dialect.name == "postgresql":
         statement = _all_at_once(tuple(target for target, _ in changes))
         texts = {f"rows{place}": json.dumps(rows, default=_plain) for place, (_, rows) in enumerate(changes)}
+        for place, (target, rows) in enumerate(changes):
+            if target.exists:
+                texts[f"ids{place}"] = "{" + ",".join(str(int(row[target.keys[0]])) for row in rows) + "}"
         connection.execute(statement, texts)
         return
     for target, rows in changes:
@@ -84,8 +87,10 @@ def _part(target: Target, place: int) -> str:
     table, columns = target.table.name, ", ".join(target.columns)
     if target.exists:
         assigned = ", ".join(f"{name} = r.{name}" for name in updated)
-        found = " AND ".join(f"{table}.{name} = r.{name}" for name in target.keys)
-        return f"UPDATE {table} SET {assigned} FROM {rows} WHERE {found}"  # noqa: S608
+        (key,) = target.keys
+        # The ids a second time: PostgreSQL cannot guess that r is short, and would read the whole table.
+        few = f"{table}.{key} = ANY(CAST(:ids{place} AS integer[]))"
+        return f"UPDATE {table} SET {assigned} FROM {rows} WHERE {table}.{key} = r.{key} AND {few}"  # noqa: S608
     assigned = ", ".join(f"{name} = excluded.{name}" for name in updated)
     conflict = f"ON CONFLICT ({', '.join(target.keys)}) DO UPDATE SET {assigned}"
     return f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows} {conflict}"  # noqa: S608

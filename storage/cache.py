@@ -8,7 +8,7 @@ from collections.abc import Collection, Container
 from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal_column, select
 
 from storage import schema
 from storage.reading import chunks, load_study, load_trials
@@ -70,6 +70,16 @@ def _id_of(trial: FrozenTrial) -> int:
     return trial._trial_id
 
 
+_NEWER = (
+    select(_trials.c.trial_id, _trials.c.number, _trials.c.state)
+    .where(_trials.c.trial_id > bindparam("past"))
+    .order_by(_trials.c.trial_id)
+)
+_PAST = _NEWER.where(_trials.c.study_id == bindparam("study"))
+# + 0: the index on study_id would read the whole study, the one on trial_id reads what is new.
+_PAST_ON_POSTGRESQL = _NEWER.where(_trials.c.study_id + literal_column("0") == bindparam("study"))
+
+
 class News:
     """What one look at the database found."""
 
@@ -103,11 +113,8 @@ def look(
         query = select(_trials.c.trial_id, _trials.c.state).where(_trials.c.trial_id.in_(chunk))
         found.update({row[0]: row[1] for row in connection.execute(query)})
     news.gone = set(watched).difference(found)
-    new = connection.execute(
-        select(_trials.c.trial_id, _trials.c.number, _trials.c.state)
-        .where(_trials.c.study_id == study_id, _trials.c.trial_id > last_id)
-        .order_by(_trials.c.trial_id)
-    ).all()
+    past = _PAST_ON_POSTGRESQL if connection.dialect.name == "postgresql" else _PAST
+    new = connection.execute(past, {"study": study_id, "past": last_id}).all()
     news.rows = [(row[0], row[1]) for row in new]
     found.update({row[0]: row[2] for row in new})
     wanted = [i for i, s in found.items() if i not in mine and (s.is_finished() or s in details)]

@@ -109,6 +109,13 @@ class Database:
         statement: S = self._statements[build]
         return statement
 
+    def sync(self) -> None:
+        """Bring to disk what was committed without ``durable``."""
+        if self.dialect == "sqlite":
+            self.read(lambda c: _command(c, "PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+        elif self.dialect == "postgresql":
+            self.write(lambda c: c.exec_driver_sql("SELECT txid_current()").close())
+
     def keep_history(self) -> None:
         """Switch an SQLite file to a write-ahead log, so that readers never wait for writers."""
         if self.dialect == "sqlite" and not urls.in_memory(self.url):

@@ -68,6 +68,7 @@ class Holder:
         self._pending: dict[int, Unwritten] = {}
         self._pending_attrs: dict[tuple[str, int, str], str] = {}  # (table, study id, key): JSON
         self._caches: dict[int, StudyCache] = {}
+        self._on_its_way = False  # something is committed that may not be on disk yet
         self._lost: set[int] = set()
         self._given_back: set[int] = set()
         self._worker_id: int | None = None
@@ -146,6 +147,9 @@ class Holder:
                 pending, self._pending = self._pending, {}
                 attrs, self._pending_attrs = self._pending_attrs, {}
             if not pending and not attrs:
+                if durable and self._on_its_way:
+                    self.database.sync()
+                    self._on_its_way = False
                 return set(), set()
             needs_ours = any(entry.token or entry.epochs or entry.checkpoints for entry in pending.values())
             try:
@@ -160,6 +164,7 @@ class Holder:
                 if type(error) is StorageError:
                     self._discard(pending, attrs)
                 raise
+            self._on_its_way = not durable
             with self._memory:
                 self._settle(pending, lost)
             return lost, finished

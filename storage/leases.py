@@ -240,11 +240,18 @@ def add_and_lease(database: Database, connection: Connection, new: New, terms: T
 
 
 _NO_END = 2**31 - 1
+# study_id + 0: the index on study_id would read the whole study, the one on trial_id reads what is new.
 _ADD_AND_LEASE = {
     own_clock: text(
         f"""
         WITH last AS (
-            SELECT coalesce(max(number), :known) AS number FROM trials WHERE study_id = :study AND trial_id > :past
+            SELECT coalesce(
+                (
+                    SELECT number FROM trials WHERE study_id + 0 = :study AND trial_id > :past
+                    ORDER BY trial_id DESC LIMIT 1
+                ),
+                :known
+            ) AS number
         ), new AS (
             INSERT INTO trials (number, study_id, state, datetime_start)
             SELECT last.number + place, CAST(:study AS integer), 'RUNNING', CAST(:start AS timestamp)

@@ -155,3 +155,19 @@ def test_what_the_database_refuses_of_one_trial_sinks_no_other(worker: Open) -> 
             storage.set_trial_intermediate_value(claim.trial_id, step, 1.0)
     kept = [trial.intermediate_values for trial in worker().get_all_trials(study_id)]
     assert (kept[0], kept[2]) == ({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0})
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_tell_waits_for_the_disk_and_a_report_does_not(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+
+    def synchronous() -> int:
+        return storage.database.read(lambda c: int(c.exec_driver_sql("PRAGMA synchronous").scalar_one()))
+
+    storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
+    storage.write_behind()
+    assert synchronous() == 1  # NORMAL: survives this process, not a power cut
+    storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+    assert synchronous() == 2  # FULL
