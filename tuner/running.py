@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tuner.errors
+from storage import StorageUnreachableError
 from tuner import attributes
-from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError, UsageError
+from tuner.errors import ObjectiveError, TunerError, UsageError
 from tuner.launcher import Departure, Launcher, Standby, WorkerSettings
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ log = logging.getLogger("tuner")
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
 BUDGET_SPENT = "budget spent"
+LAST_WORDS_SECONDS = 2.0
+"""How long a database that was given up may take for what is still to be said to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,14 +131,18 @@ def run(
         with launcher:
             _watch(launcher, results, observer)
         reason = _reason(launcher.departures)
+    except StorageUnreachableError:
+        storage.database.patience = LAST_WORDS_SECONDS
+        raise
     finally:
-        free_the_dead(results)
-        if not joining:
-            storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
-        storage.flush()
+        with contextlib.suppress(StorageUnreachableError):
+            free_the_dead(results)
+            if not joining:
+                storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
+            storage.flush()
+    _raise_error(launcher.departures)
     if observer is not None:
         observer(results)
-    _raise_error(launcher.departures)
 
 
 def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> None:
@@ -182,8 +191,8 @@ def _raise_error(departures: list[Departure]) -> None:
             continue
         if departure.traceback:
             raise ObjectiveError(departure.message, traceback=departure.traceback)
-        if departure.exit_code == StorageUnreachableError.exit_code:
-            raise StorageUnreachableError(departure.message)
+        if departure.exit_code == tuner.errors.StorageUnreachableError.exit_code:
+            raise tuner.errors.StorageUnreachableError(departure.message)
         error = TunerError(departure.message)
         error.exit_code = departure.exit_code  # type: ignore[misc]
         raise error

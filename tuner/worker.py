@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
+from storage import StorageUnreachableError
 from tuner import attributes, failures, search, stopping
 from tuner.errors import ObjectiveError
 from tuner.pruning import at_scale
-from tuner.running import BUDGET_SPENT
+from tuner.running import BUDGET_SPENT, LAST_WORDS_SECONDS
 from tuner.training.randomness import derive
 
 if TYPE_CHECKING:
@@ -72,18 +73,29 @@ class Worker(ABC):
         )
 
     def run(self) -> str:
-        """Work; return why it ended, in a few words."""
+        """Work; return why it ended, in a few words.
+
+        Raises:
+            StorageUnreachableError: when the database stays away for longer than workers wait for it.
+        """
         with self.storage.keep_alive():
-            while True:
-                reason = self.leaving.reason() or self._enough()
-                if reason is not None:
-                    self.put_down()
-                    return reason
-                if self.advance():
-                    continue
-                if self.storage.open_trials(self.study_id) == 0:
-                    return BUDGET_SPENT
-                time.sleep(POLL_SECONDS)
+            try:
+                return self._work()
+            except StorageUnreachableError:
+                self.storage.database.patience = LAST_WORDS_SECONDS
+                raise
+
+    def _work(self) -> str:
+        while True:
+            reason = self.leaving.reason() or self._enough()
+            if reason is not None:
+                self.put_down()
+                return reason
+            if self.advance():
+                continue
+            if self.storage.open_trials(self.study_id) == 0:
+                return BUDGET_SPENT
+            time.sleep(POLL_SECONDS)
 
     @abstractmethod
     def advance(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -70,6 +71,7 @@ def _work(settings: WorkerSettings) -> str:
     from tuner.worker import Leaving
 
     torch.set_num_threads(settings.threads)
+    logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
     opened = storage.open_storage(settings.storage, create=False)
     study_id = opened.get_study_id_from_name(settings.study)
     spec = attributes.read_spec(opened, study_id)
