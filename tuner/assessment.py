@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +53,17 @@ def decoded_metrics(trainable: Trainable) -> list[Decoded]:
     return [Decoded(metric=metric, trainable=trainable) for metric in trainable.metrics()]
 
 
-def assess(
-    module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss, constant_loss: float
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The best constant answer, chosen by the loss on the training part: what every network should beat."""
+
+    loss: float
+    """On the validation part."""
+    score: float
+    """The first optimised metric on the validation part."""
+
+
+def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss, constant: Constant) -> dict[str, Any]:
     """Return what is noted with a finished trial, from its restored weights in inference mode.
 
     The keys are those of :mod:`tuner.attributes`. The gap is validation loss less training loss, penalties aside.
@@ -63,6 +71,13 @@ def assess(
     scored = [Decoded(metric=metric, trainable=trainable) for metric in _reported(trainable.metrics())]
     training = _scores(module, dataset.training, loss, scored)
     validation = _scores(module, dataset.validation, loss, scored)
+    score = validation[scored[0].name]
+    judged = verdict(
+        training_loss=training["loss"],
+        validation_loss=validation["loss"],
+        constant_loss=constant.loss,
+        beats_constant=score is not None and scored[0].metric.better(score, constant.score),
+    )
     matrix = _confusion_matrix(module, dataset.validation, trainable)
     if matrix is not None:
         validation["confusion_matrix"] = matrix
@@ -70,15 +85,13 @@ def assess(
         attributes.TRAINING: training,
         attributes.VALIDATION: validation,
         attributes.GENERALISATION_GAP: validation["loss"] - training["loss"],
-        attributes.VERDICT: verdict(
-            training_loss=training["loss"], validation_loss=validation["loss"], constant_loss=constant_loss
-        ),
+        attributes.VERDICT: judged,
         attributes.NETWORK_PARAMETERS: sum(p.numel() for p in module.parameters() if p.requires_grad),
     }
 
 
-def constant_loss(loss: Loss, dataset: Dataset, outputs: int) -> float:
-    """Return the validation loss of the best constant answer ``[outputs]``, chosen on the training part.
+def best_constant(loss: Loss, dataset: Dataset, metric: Decoded, outputs: int) -> Constant:
+    """Return the best constant answer ``[outputs]``.
 
     It is found by minimising the loss itself, so it serves any loss that is differentiable.
     """
@@ -91,9 +104,11 @@ def constant_loss(loss: Loss, dataset: Dataset, outputs: int) -> float:
         return float(value.detach()), slope.double().cpu().numpy()
 
     best = minimize(value_and_slope, np.zeros(outputs), jac=True, method="L-BFGS-B").x
+    part = dataset.validation
     with torch.no_grad():
-        answer = torch.tensor(best, dtype=torch.float32, device=dataset.validation.targets.device)
-        return float(_constant(loss, answer, dataset.validation))
+        answer = torch.tensor(best, dtype=torch.float32, device=part.targets.device)
+        score = float(metric(answer.expand(1, len(part), -1), part.targets))
+        return Constant(loss=float(_constant(loss, answer, part)), score=score)
 
 
 def _constant(loss: Loss, answer: Tensor, part: Part) -> Tensor:
@@ -132,8 +147,3 @@ def _confusion_matrix(module: nn.Module, part: Part, trainable: Trainable) -> li
         return None
     matrix: list[list[int]] = confusion_matrix(outputs, part.targets)[0].to(torch.int64).tolist()
     return matrix
-
-
-def losses_of(results: Mapping[str, Any]) -> tuple[float, float]:
-    """Return training and validation loss as :func:`assess` noted them."""
-    return results[attributes.TRAINING]["loss"], results[attributes.VALIDATION]["loss"]

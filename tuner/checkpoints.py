@@ -24,14 +24,16 @@ FOLDER = "tuner-checkpoints"
 
 def open_store(storage: SQLStorage, study_id: int, spec: StudySpec) -> CheckpointStore:
     """Return the study's checkpoints: where its spec says, else beside the SQLite file, else in this folder."""
-    from storage import CheckpointStore
+    from storage import CheckpointStore, Retention
 
-    root = spec.training.checkpoints
+    written = spec.training.checkpoints
+    root = written.where
     if not root:
         url = storage.database.url
         file = url.database if url.get_backend_name() == "sqlite" else None
         root = str(Path(file).parent / FOLDER) if file and file != ":memory:" else FOLDER
-    return CheckpointStore(storage, study_id, root)
+    retention = Retention(keep_best=written.keep_best, max_bytes=written.max_bytes)
+    return CheckpointStore(storage, study_id, root, retention=retention)
 
 
 class Checkpoints:

@@ -52,6 +52,19 @@ class EarlyStopping(Section):
     )
 
 
+class Checkpointing(Section):
+    """``[training.checkpoints]``: what continues an interrupted trial"""
+
+    where: str = Field(
+        "",
+        description="folder or fsspec URL that all workers reach; default: beside the SQLite file, else in this folder",
+    )
+    keep_best: int = Field(0, ge=0, description="so many of the best finished trials keep their last checkpoint")
+    max_bytes: int | None = Field(
+        None, ge=0, description="of all checkpoints of the study; the least wanted go first", examples=[1_000_000_000]
+    )
+
+
 class Training(Section):
     """``[training]``"""
 
@@ -65,11 +78,7 @@ class Training(Section):
         description="trials a worker trains at once, those of one shape as one network; "
         "default: up to 16 where shapes are alike, 1 where they are searched",
     )
-    checkpoints: str = Field(
-        "",
-        description="folder or fsspec URL that all workers reach, for what continues an interrupted trial; "
-        "default: beside the SQLite file, else in this folder",
-    )
+    checkpoints: Checkpointing = Checkpointing()
     device: str = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:1, …")
 
 
@@ -127,7 +136,7 @@ def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
     return spec
 
 
-SAFE_TO_CHANGE = ("budget.", "space.", "training.checkpoints", "training.cohort", "training.device")
+SAFE_TO_CHANGE = ("budget.", "space.", "training.checkpoints.", "training.cohort", "training.device")
 """Where a study file may differ from the stored study: the budget, a space that got wider, where things run."""
 
 

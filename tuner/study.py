@@ -14,7 +14,7 @@ from tuner.results import Results
 from tuner.spelling import nearest
 
 if TYPE_CHECKING:
-    from storage import SQLStorage
+    from storage import Deletion, SQLStorage
     from tuner.spec import StudySpec
 
 notes = logging.getLogger("tuner.notes")
@@ -138,6 +138,22 @@ def delete(name: str, *, storage: str | None = None) -> None:
 
         open_store(results.storage, results.study_id, results.spec).remove_all()
     results.storage.delete_study(results.study_id)
+
+
+def clean(name: str, *, storage: str | None = None, preview: bool = False) -> list[Deletion]:
+    """Delete the checkpoints that ``[training.checkpoints]`` does not ask to keep; return what went, and why.
+
+    With ``preview`` nothing is deleted: what is returned would be.
+
+    Raises:
+        StudyNotFoundError: when there is none of that name.
+        UsageError: when another program created the study.
+    """
+    from tuner.checkpoints import open_store
+
+    results = load(name, storage=storage)
+    store = open_store(results.storage, results.study_id, stored_spec(results))
+    return store.preview() if preview else store.clean()
 
 
 def stop(name: str, *, storage: str | None = None) -> int:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from storage import LeaseLostError
 from tuner import attributes, failures, search
-from tuner.assessment import assess, constant_loss, decoded_metrics
+from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.errors import StudyConflictError
 from tuner.loading import LoadedTrainable
@@ -75,7 +75,7 @@ class TrainableWorker(Worker):
         self.running: dict[int, Running] = {}
         self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
         self.cohort = Cohort(self.dataset, self.metrics, device=device)
-        self._constant_loss: dict[Hashable, float] = {}
+        self._constants: dict[Hashable, Constant] = {}
 
     @staticmethod
     def _check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
@@ -228,9 +228,10 @@ class TrainableWorker(Worker):
 
     def _note_worth(self, running: Running, result: EpochResult) -> None:
         loss = running.member.loss
-        if loss not in self._constant_loss:
-            self._constant_loss[loss] = constant_loss(loss, self.dataset, self._outputs(running.member))
-        noted = assess(running.member.module, self.trainable, self.dataset, loss, self._constant_loss[loss])
+        if loss not in self._constants:
+            outputs = self._outputs(running.member)
+            self._constants[loss] = best_constant(loss, self.dataset, self.metrics[0], outputs)
+        noted = assess(running.member.module, self.trainable, self.dataset, loss, self._constants[loss])
         noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
         noted[attributes.STOPPED_EARLY] = result.stopped
         for key, value in noted.items():

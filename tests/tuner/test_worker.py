@@ -15,6 +15,8 @@ from tests.tuner import studies
 from tuner import attributes, study
 from tuner.errors import ObjectiveError, StudyConflictError
 from tuner.results import Results
+from tuner.spec import StudySpec, parse_spec
+from tuner.trainable_worker import TrainableWorker
 from tuner.worker import Leaving
 
 
@@ -41,7 +43,13 @@ def test_a_study_spends_its_budget_and_notes_what_each_trial_is_worth(tmp_path: 
         assert {"training_loss", "validation_loss", "learning_rate", "accuracy"} <= epochs[0].scores.keys()
         noted = row.attributes
         assert noted[attributes.NETWORK_PARAMETERS] > 0
-        assert noted[attributes.VERDICT] in {"generalises", "overfits", "overfits slightly", "learned nothing"}
+        assert noted[attributes.VERDICT] in {
+            "generalises",
+            "overfits",
+            "overfits slightly",
+            "overconfident",
+            "learned nothing",
+        }
         assert {"loss", "accuracy", "f1", "fpr", "roc_auc"} <= noted[attributes.VALIDATION].keys()
         assert noted[attributes.VALIDATION].keys() - {"confusion_matrix"} == noted[attributes.TRAINING].keys()
 
@@ -300,6 +308,34 @@ def leave_after_epochs(worker: Any, leaving: Leaving, epochs: int) -> None:
             leaving.ask("interrupted")
 
     worker._train = advance_and_ask
+
+
+def test_checkpoints_of_ended_trials_go_and_a_preview_says_which(tmp_path: Path) -> None:
+    training = {"epochs": 4, "checkpoints": {"keep_best": 1}}
+    results = studies.create(tmp_path, budget={"trials": 3}, search={"pruner": "none"}, training=training)
+    worker = studies.make_worker(results)
+    assert isinstance(worker, TrainableWorker)
+    worker.checkpoints.due = lambda: True  # type: ignore[method-assign]
+    worker.run()
+    kept = results.storage.study_checkpoints(results.study_id)
+    assert len(kept) == 1
+    best = results.best()[0].number
+    assert kept[0].trial_id == results.storage.get_trial_id_from_study_id_trial_number(results.study_id, best)
+    url = f"sqlite:///{tmp_path / 'tuner.db'}"
+    spec = study.stored_spec(results)
+    attributes.write_spec(results.storage, results.study_id, parse_spec(forgetful(spec), where="test"))
+    results.storage.flush()
+    (preview,) = study.clean("quick", storage=url, preview=True)
+    assert results.storage.study_checkpoints(results.study_id) == kept
+    assert study.clean("quick", storage=url) == [preview]
+    assert not [path for path in (tmp_path / "tuner-checkpoints").rglob("*") if path.is_file()]
+
+
+def forgetful(spec: StudySpec) -> dict[str, Any]:
+    """Return the spec as written, with no checkpoint to be kept."""
+    values = spec.model_dump(mode="json")
+    values["training"]["checkpoints"]["keep_best"] = 0
+    return values
 
 
 def test_a_trial_that_another_worker_took_over_is_let_go(tmp_path: Path) -> None:

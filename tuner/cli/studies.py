@@ -81,13 +81,21 @@ def status(study: str, storage: str | None, output: str) -> None:
 @click.command(short_help="Remove a study and its trials.")
 @study_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--checkpoints", is_flag=True, help="Only the checkpoints that need not be kept.")
+@click.option("--dry-run", is_flag=True, help="With --checkpoints: say what would go, and delete nothing.")
 @common(output=False)
-def delete(study: str, yes: bool, storage: str | None) -> None:
-    """Remove STUDY with all its trials. There is no way back.
+def delete(study: str, yes: bool, checkpoints: bool, dry_run: bool, storage: str | None) -> None:
+    """Remove STUDY with all its trials, or its spare checkpoints. There is no way back.
 
     \b
     tuner delete churn --yes
+    tuner delete churn --checkpoints --dry-run
     """
+    if dry_run and not checkpoints:
+        raise UsageError("--dry-run goes with --checkpoints; without --yes nothing is removed unasked either")
+    if checkpoints:
+        _clean(study, dry_run=dry_run, storage=storage)
+        return
     results = api.load(study, storage=storage)
     if not yes:
         count = results.status().counts
@@ -99,6 +107,15 @@ def delete(study: str, yes: bool, storage: str | None) -> None:
             raise click.exceptions.Exit(1)
     api.delete(study, storage=storage)
     hint(f"study '{study}' is removed")
+
+
+def _clean(study: str, *, dry_run: bool, storage: str | None) -> None:
+    gone = api.clean(study, storage=storage, preview=dry_run)
+    for deletion in gone:
+        record = deletion.record
+        click.echo(f"trial {deletion.number}, epoch {record.epoch}: {record.bytes:,} bytes ({deletion.reason})")
+    size = sum(deletion.record.bytes for deletion in gone)
+    hint(f"{len(gone)} checkpoints, {size:,} bytes {'would go' if dry_run else 'are gone'}")
 
 
 def state_of(status: Status) -> str:

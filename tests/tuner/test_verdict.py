@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tuner import metrics
+from tuner.assessment import Decoded, best_constant
+from tuner.trainable import ObjectiveOptions, Trainable
+from tuner.training import CrossEntropy, Dataset, Loss, MeanAbsoluteError, MeanSquaredError, Part
+from tuner.verdict import verdict
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "beats", "said"),
+    [
+        (0.10, 0.12, True, "generalises"),
+        (0.12, 0.10, True, "generalises"),
+        (0.10, 0.25, True, "overfits slightly"),
+        (0.01, 0.60, True, "overfits"),
+        (0.01, 5.00, True, "overfits"),
+        (0.99, 1.00, False, "learned nothing"),
+        (1.40, 1.50, False, "learned nothing"),
+        (1.40, 1.50, True, "overconfident"),
+        (math.nan, 0.1, True, "learned nothing"),
+    ],
+)
+def test_a_verdict_compares_both_losses_with_the_best_constant_answer(
+    training: float, validation: float, beats: bool, said: str
+) -> None:
+    found = verdict(training_loss=training, validation_loss=validation, constant_loss=1.0, beats_constant=beats)
+    assert found == said
+
+
+class Nothing(Trainable):
+    def load(self):  # type: ignore[no-untyped-def]
+        raise NotImplementedError
+
+    network = loss = load  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "targets", "outputs", "expected_loss", "expected_score"),
+    [
+        (MeanSquaredError(), "rmse", torch.tensor([[1.0], [2.0], [6.0]]), 1, 14 / 3, math.sqrt(14 / 3)),
+        (MeanAbsoluteError(), "mae", torch.tensor([[1.0], [2.0], [6.0]]), 1, 5 / 3, 5 / 3),
+        (CrossEntropy(), "accuracy", torch.tensor([0, 0, 0, 1]), 2, 0.5623, 0.75),
+    ],
+)
+def test_the_best_constant_answer_is_the_mean_the_median_or_the_frequencies(
+    loss: Loss, metric: str, targets: torch.Tensor, outputs: int, expected_loss: float, expected_score: float
+) -> None:
+    part = Part(inputs=(torch.zeros(len(targets), 1),), targets=targets)
+    trainable = Nothing(ObjectiveOptions(), None, seed=0)
+    decoded = Decoded(metric=metrics.get(metric), trainable=trainable)
+    constant = best_constant(loss, Dataset(training=part, validation=part), decoded, outputs)
+    assert constant.loss == pytest.approx(expected_loss, abs=2e-3)
+    assert constant.score == pytest.approx(expected_score, abs=2e-3)
