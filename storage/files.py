@@ -81,9 +81,9 @@ class LocalFiles:
 
     def remove_folder(self, name: str) -> None:
         folder = self.root / name
-        for path in folder.glob("*") if folder.is_dir() else ():
-            path.unlink(missing_ok=True)
-        if folder.is_dir():
+        with suppress(FileNotFoundError):  # another worker tidies up as well
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
             folder.rmdir()
 
     def list(self, folder: str) -> list[str]:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 
 import storage as st
 from storage import Checkpoint, CheckpointStore, Retention
+from storage.files import LocalFiles
 from tests.storage.conftest import Clock, commits
 
 Open = Callable[[], st.SQLStorage]
@@ -215,3 +217,13 @@ def test_an_unusable_place_is_named(lite: st.SQLStorage, tmp_path: Path) -> None
 def test_an_impossible_retention_is_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Retention(**options)
+
+
+def test_many_workers_may_tidy_up_the_same_folder(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+    for _ in range(50):
+        files.write("trial/1.json", b"{}")
+        files.write("trial/1.safetensors", b"")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: files.remove_folder("trial"), range(8)))
+        assert not (tmp_path / "trial").exists()

@@ -112,7 +112,7 @@ class _Stderr(logging.Handler):
     """Writes to whatever ``sys.stderr`` is now: a live view takes its place for a while, which click looks behind."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = "note" if record.levelno <= logging.INFO else record.levelname.lower()
+        kind = "note" if record.levelno == logging.INFO else record.levelname.lower()
         sys.stderr.write(f"{kind}: {record.getMessage()}\n")
 
 

@@ -12,8 +12,8 @@ from tests.tuner.cli.conftest import Run
     ("flags", "said"),
     [
         ([], "warning: slow\n"),
-        (["-v"], "info: fine\nwarning: slow\n"),
-        (["-vv"], "debug: detail\ninfo: fine\nwarning: slow\n"),
+        (["-v"], "note: fine\nwarning: slow\n"),
+        (["-vv"], "debug: detail\nnote: fine\nwarning: slow\n"),
         (["-q"], ""),
     ],
 )
