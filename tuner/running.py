@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,11 @@ from tuner.launcher import Departure, Launcher, Standby, WorkerSettings
 if TYPE_CHECKING:
     from tuner.results import Results
     from tuner.spec import StudySpec
-    from tuner.study import Observer
 
 log = logging.getLogger("tuner")
 
+Observer = Callable[["Results"], None]
+"""Called a few times a second while a study runs, and once at its end."""
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
 BUDGET_SPENT = "budget spent"

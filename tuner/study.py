@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tuner.spelling import nearest
 
 if TYPE_CHECKING:
     from storage import Deletion, SQLStorage
+    from tuner.running import Observer
     from tuner.spec import StudySpec
 
 notes = logging.getLogger("tuner.notes")
@@ -24,9 +25,6 @@ DEFAULT_STORAGE = "sqlite:///tuner.db"
 WAYS_TO_NAME_STORAGE = ("TUNER_STORAGE", "OPTUNA_STORAGE")
 FIRST_CONTACT_SECONDS = 5.0
 """How long a database may stay silent when it is first asked; once it has answered, much longer."""
-
-Observer = Callable[[Results], None]
-"""Called a few times a second while a study runs, and once at its end."""
 
 
 def storage_url(given: str | None = None) -> str:

@@ -22,7 +22,7 @@ from tuner.errors import NoFinishedTrialError
 
 if TYPE_CHECKING:
     from tuner.results import Results
-    from tuner.study import Observer
+    from tuner.running import Observer
 
 _STUDY_FILES = {".toml", ".yaml", ".yml"}
 
