@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tuner import attributes, metrics
-from tuner.verdict import verdict
+from tuner.verdict import skill, verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,8 +57,8 @@ def decoded_metrics(trainable: Trainable) -> list[Decoded]:
 class Constant:
     """The best constant answer, chosen by the loss on the training part: what every network should beat."""
 
-    loss: float
-    """On the validation part."""
+    training_loss: float
+    validation_loss: float
     score: float
     """The first optimised metric on the validation part."""
 
@@ -72,11 +72,11 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
     training = _scores(module, dataset.training, loss, scored)
     validation = _scores(module, dataset.validation, loss, scored)
     score = validation[scored[0].name]
+    classifies = scored[0].metric.task == "classification"
     judged = verdict(
-        training_loss=training["loss"],
-        validation_loss=validation["loss"],
-        constant_loss=constant.loss,
-        beats_constant=score is not None and scored[0].metric.better(score, constant.score),
+        training=skill(training["loss"], constant.training_loss),
+        validation=skill(validation["loss"], constant.validation_loss),
+        mostly_right=classifies and score is not None and scored[0].metric.better(score, constant.score),
     )
     matrix = _confusion_matrix(module, dataset.validation, trainable)
     if matrix is not None:
@@ -108,7 +108,11 @@ def best_constant(loss: Loss, dataset: Dataset, metric: Decoded, outputs: int) -
     with torch.no_grad():
         answer = torch.tensor(best, dtype=torch.float32, device=part.targets.device)
         score = float(metric(answer.expand(1, len(part), -1), part.targets))
-        return Constant(loss=float(_constant(loss, answer, part)), score=score)
+        return Constant(
+            training_loss=float(_constant(loss, answer, dataset.training)),
+            validation_loss=float(_constant(loss, answer, part)),
+            score=score,
+        )
 
 
 def _constant(loss: Loss, answer: Tensor, part: Part) -> Tensor:

@@ -9,7 +9,7 @@ from tuner import metrics
 from tuner.assessment import Decoded, best_constant
 from tuner.trainable import ObjectiveOptions, Trainable
 from tuner.training import CrossEntropy, Dataset, Loss, MeanAbsoluteError, MeanSquaredError, Part
-from tuner.verdict import verdict
+from tuner.verdict import skill, verdict
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from tuner.verdict import verdict
 def test_a_verdict_compares_both_losses_with_the_best_constant_answer(
     training: float, validation: float, beats: bool, said: str
 ) -> None:
-    found = verdict(training_loss=training, validation_loss=validation, constant_loss=1.0, beats_constant=beats)
+    found = verdict(training=skill(training, 1.0), validation=skill(validation, 1.0), mostly_right=beats)
     assert found == said
 
 
@@ -55,5 +55,5 @@ def test_the_best_constant_answer_is_the_mean_the_median_or_the_frequencies(
     trainable = Nothing(ObjectiveOptions(), None, seed=0)
     decoded = Decoded(metric=metrics.get(metric), trainable=trainable)
     constant = best_constant(loss, Dataset(training=part, validation=part), decoded, outputs)
-    assert constant.loss == pytest.approx(expected_loss, abs=2e-3)
+    assert constant.validation_loss == pytest.approx(expected_loss, abs=2e-3)
     assert constant.score == pytest.approx(expected_score, abs=2e-3)
