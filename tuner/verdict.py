@@ -17,7 +17,7 @@ _MUCH = 0.20
 
 def skill(loss: float, constant_loss: float) -> float:
     """Return 1 − loss / loss of the best constant answer: 1 is perfect, 0 knows nothing; R² for squared errors."""
-    return 1 - loss / constant_loss if constant_loss > 0 and math.isfinite(loss) else 0.0
+    return 1 - loss / constant_loss if constant_loss > 0 else math.nan
 
 
 def verdict(*, training: float, validation: float, mostly_right: bool) -> str:
@@ -28,6 +28,8 @@ def verdict(*, training: float, validation: float, mostly_right: bool) -> str:
     that is ``mostly_right``, its metric better than the constant answer's, is only overconfident: very sure where
     it is wrong.
     """
+    if not (math.isfinite(training) and math.isfinite(validation)):
+        return LEARNED_NOTHING
     if max(training, validation) < _LITTLE:
         return OVERCONFIDENT if mostly_right else LEARNED_NOTHING
     gap = training - validation
