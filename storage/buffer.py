@@ -12,8 +12,9 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import bindparam, select
 
-from storage import bulk, schema
-from storage.bulk import Target
+from storage import bulk, direct, schema
+from storage.bulk import Changes, Guard, Target
+from storage.direct import Command, Shortcut
 from storage.reading import chunks, stored_report, stored_value, to_utc
 
 if TYPE_CHECKING:
@@ -130,11 +131,30 @@ def write(database: Database, connection: Connection, pending: Mapping[int, Unwr
     if not held:
         return lost, finished
     database.nothing_more_is_read(connection)
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TARGETS}
-    for trial_id in held:
-        _collect(rows, trial_id, pending[trial_id])
-    bulk.write(connection, [(target, rows[name]) for name, target in _TARGETS.items()])
+    bulk.write(connection, _changes({trial_id: pending[trial_id] for trial_id in held}))
     return lost, finished
+
+
+def shortcut(pending: Mapping[int, Unwritten]) -> Shortcut[tuple[set[int], set[int]]] | None:
+    """Return :func:`write` for the case that every trial is still held; None where not all of them are leased."""
+    tokens = {trial_id: entry.token for trial_id, entry in pending.items() if entry.token is not None}
+    if not tokens or len(tokens) < len(pending):
+        return None
+    fence = {"trials": direct.array(tokens), "tokens": direct.array(tokens.values()), "all": len(tokens)}
+
+    def commands() -> tuple[Command, Command]:
+        guard = Guard(condition=_ALL_HELD, values=fence)
+        lock = Command(statement=_LOCK_HELD, values={"trials": fence["trials"]})
+        return lock, bulk.all_at_once(_changes(pending), guard)
+
+    return Shortcut(commands=commands, result=lambda rows: (set(), set()) if rows[0][0] else None)
+
+
+def _changes(pending: Mapping[int, Unwritten]) -> Changes:
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TARGETS}
+    for trial_id, entry in sorted(pending.items()):
+        _collect(rows, trial_id, entry)
+    return [(target, rows[name]) for name, target in _TARGETS.items()]
 
 
 def _attributes(table: Table) -> Target:
@@ -181,6 +201,20 @@ _ALONE = (
     .with_for_update()
 )
 _WITH_TOKEN = _ALONE.add_columns(_leases.c.token).join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id)
+
+_LOCK_HELD = """
+    SELECT trials.trial_id FROM trials JOIN tuner_leases ON tuner_leases.trial_id = trials.trial_id
+    WHERE trials.trial_id = ANY(CAST(%(trials)s AS integer[])) ORDER BY trials.trial_id FOR UPDATE
+"""
+_ALL_HELD = """(
+    SELECT count(*)
+    FROM unnest(CAST(%(trials)s AS integer[]), CAST(%(tokens)s AS bigint[])) AS mine(trial_id, token)
+    JOIN tuner_leases ON tuner_leases.trial_id = mine.trial_id AND tuner_leases.token = mine.token
+    JOIN trials ON trials.trial_id = mine.trial_id
+    WHERE trials.trial_id = ANY(CAST(%(trials)s AS integer[]))
+      AND tuner_leases.trial_id = ANY(CAST(%(trials)s AS integer[]))
+      AND trials.state IN ('RUNNING', 'WAITING')
+) = %(all)s"""
 
 
 def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:

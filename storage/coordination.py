@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from storage import buffer, leases, studies
+from storage import buffer, leases, postgresql, studies
 from storage.buffer import Unwritten, copy_trial, to_json
+from storage.direct import Command, Row, Shortcut
 from storage.errors import LeaseLostError
 from storage.leases import New, Terms
 from storage.progress import Progress
@@ -68,7 +69,17 @@ class Coordination(Progress):
             new = leases.add_and_lease(self.database, connection, wanted, terms) if wanted.count else {}
             return old, new
 
-        old, new = self.database.write(work, durable=self._claims_reach_disk())
+        def only_new() -> tuple[Command, Command]:
+            nonlocal tries
+            tries += 1
+            wanted = New(study_id=study_id, count=k, below=None, start=begun, known=tail)
+            return postgresql.locked_add(self.database, wanted, terms, spared)
+
+        def claimed(rows: list[Row]) -> tuple[list[FrozenTrial], dict[int, int]] | None:
+            return ([], dict(rows)) if rows else None
+
+        shortcut = Shortcut(commands=only_new, result=claimed)
+        old, new = self.database.write(work, durable=self._claims_reach_disk(), shortcut=shortcut)
         with self._memory:
             cache = self._cache(study_id)
             cache.tail = max((cache.tail, *new.items()))
@@ -134,7 +145,13 @@ class Coordination(Progress):
                 leases.settle_template(connection, trial_id, template)
             return trial_id, number
 
-        trial_id, number = self.database.write(work, durable=self._claims_reach_disk())
+        def add_running() -> tuple[Command, Command]:
+            nonlocal tries
+            tries += 1
+            return postgresql.locked_add(self.database, new, terms)
+
+        shortcut = Shortcut(commands=add_running, result=_one) if template is None else None
+        trial_id, number = self.database.write(work, durable=self._claims_reach_disk(), shortcut=shortcut)
         with self._memory:
             cache = self._cache(study_id)
             cache.tail = max(cache.tail, (trial_id, number))
@@ -251,6 +268,10 @@ class Coordination(Progress):
         if not self._our_tables_exist():
             return 0
         return self.database.read(lambda c: leases.count_held(self.database, c, study_id))
+
+
+def _one(rows: list[Row]) -> tuple[int, int] | None:
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def _new_trial(trial_id: int, number: int, begun: datetime | None) -> FrozenTrial:

@@ -15,7 +15,8 @@ from sqlalchemy import Double, bindparam, create_engine, event, literal_column
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from storage import sqlite_file, urls
+from storage import direct, sqlite_file, urls
+from storage.direct import Shortcut
 from storage.failures import classify, explain
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ PATIENCE = 60.0  # seconds that one call waits for a database that is away
 _FIRST_PAUSE = 0.05  # seconds; doubled after every failure
 _LONGEST_PAUSE = 2.0  # seconds
 _SAY_AFTER = 1.0  # seconds of waiting before a person is told
+_LAZY = "SET LOCAL synchronous_commit = off"  # PostgreSQL: this transaction reaches the disk soon, not at once
 _BUSY_TIMEOUT = 5.0  # seconds of SQLite's own wait before it hands the wait to us
 
 
@@ -66,15 +68,20 @@ class Database:
         """Run ``work`` and return what it returns; it sees what is committed when each statement starts."""
         return self._persist(lambda _: work(self._connect()))
 
-    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True, shortcut: Shortcut[T] | None = None) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
         With ``durable`` the transaction is on disk on return; otherwise it is committed, which survives the
-        death of this process, and reaches the disk soon after.
+        death of this process, and reaches the disk soon after. On PostgreSQL the ``shortcut`` goes first: where
+        it is enough, ``work`` is not run.
         """
 
-        def attempt(_: int) -> T:
+        def attempt(tries: int) -> T:
             connection = self._connect()
+            if shortcut is not None and tries == 0 and self.dialect == "postgresql":
+                done = self._at_once(connection, shortcut, durable)
+                if done is not None:
+                    return done
             try:
                 with ExitStack() as self._rest:
                     self._begin(connection, durable)
@@ -90,7 +97,7 @@ class Database:
     def nothing_more_is_read(self, connection: Connection) -> None:
         """Send the rest of the transaction to PostgreSQL in one go: its answers come with the commit's."""
         if self.dialect == "postgresql":
-            self._rest.enter_context(_pipeline(connection))
+            self._rest.enter_context(direct.pipeline(connection))
 
     def now(self) -> ColumnElement[float]:
         """Return the SQL for the database's clock, in seconds since 1970."""
@@ -180,9 +187,22 @@ class Database:
                 self._durable = durable
             _command(connection, "BEGIN IMMEDIATE")
         elif self.dialect == "postgresql" and not durable:
-            _command(connection, "BEGIN; SET LOCAL synchronous_commit = off")
+            _command(connection, f"BEGIN; {_LAZY}")
         else:
             _command(connection, "BEGIN")
+
+    def _at_once(self, connection: Connection, shortcut: Shortcut[T], durable: bool) -> T | None:
+        try:
+            with direct.pipeline(connection):
+                _command(connection, "BEGIN")
+                if not durable:
+                    _command(connection, _LAZY)
+                cursors = [direct.execute(connection, command) for command in shortcut.commands()]
+                _command(connection, "COMMIT")
+        except BaseException:
+            self._rollback(connection)
+            raise
+        return shortcut.result(cursors[-1].fetchall())
 
     def _rollback(self, connection: Connection) -> None:
         try:
@@ -233,16 +253,6 @@ class Database:
                 "tcp_user_timeout": 20_000,
             }
         return {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
-
-
-@contextmanager
-def _pipeline(connection: Connection) -> Iterator[None]:
-    dbapi = connection.dialect.loaded_dbapi
-    try:
-        with connection.connection.driver_connection.pipeline():  # type: ignore[union-attr]
-            yield
-    except dbapi.Error as error:
-        raise OperationalError(None, None, error) from error
 
 
 def _command(connection: Connection, statement: str) -> Any:

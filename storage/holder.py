@@ -155,7 +155,9 @@ class Holder:
             try:
                 if needs_ours:
                     self._need_our_tables()
-                lost, finished = self.database.write(partial(self._write, pending, attrs), durable=durable)
+                shortcut = None if attrs else buffer.shortcut(pending)
+                work = partial(self._write, pending, attrs)
+                lost, finished = self.database.write(work, durable=durable, shortcut=shortcut)
             except StorageError as error:
                 with self._memory:
                     self._put_back(pending, attrs)

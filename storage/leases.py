@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import schema
+from storage import postgresql, schema
 from storage.reading import chunks, to_utc
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def expire(database: Database, connection: Connection, study_id: int, spared: Co
 def _expired(now: ColumnElement[float]) -> Select[Any]:
     return (
         select(_leases.c.trial_id)
-        .where(_leases.c.study_id == bindparam("study"), _leases.c.expires < now)
+        .where(_leases.c.study_id == bindparam("study"), _leases.c.expires.is_not(None), _leases.c.expires < now)
         .order_by(_leases.c.trial_id)
         .with_for_update(skip_locked=True)  # a locked one is being written by a living owner
     )
@@ -120,8 +120,8 @@ def any_expired(database: Database, connection: Connection, study_id: int) -> bo
 
 
 def _any_expired(now: ColumnElement[float]) -> Select[Any]:
-    expired = (_leases.c.study_id == bindparam("study")) & (_leases.c.expires < now)
-    return select(_leases.c.trial_id).where(expired).limit(literal_column("1"))
+    held = (_leases.c.study_id == bindparam("study")) & _leases.c.expires.is_not(None)  # the clock itself uses no index
+    return select(_leases.c.trial_id).where(held, _leases.c.expires < now).limit(literal_column("1"))
 
 
 def count_held(database: Database, connection: Connection, study_id: int) -> int:
@@ -162,6 +162,8 @@ def waiting(connection: Connection, study_id: int, below: int | None, limit: int
 
 def waiting_ids(connection: Connection, study_id: int) -> list[int]:
     """Return the ids of the waiting trials, at a cost that depends on them alone."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.waiting_ids(connection, study_id)
     return list(connection.execute(_WAITING, {"study": study_id}).scalars())
 
 
@@ -222,56 +224,7 @@ def add_and_lease(database: Database, connection: Connection, new: New, terms: T
         if numbers:
             first_lease(database, connection, numbers, terms)
         return numbers
-    values = {
-        "study": new.study_id,
-        "past": new.known[0],
-        "known": new.known[1],
-        "count": new.count,
-        "below": _NO_END if new.below is None else new.below,
-        "start": to_utc(new.start),
-        "worker": terms.worker_id,
-        "token": terms.token,
-        "seconds": terms.seconds,
-    }
-    if database.clock is not None:
-        values["clock"] = database.clock()
-    added = connection.execute(_ADD_AND_LEASE[database.clock is None], values)
-    return {row[0]: row[1] for row in added}
-
-
-_NO_END = 2**31 - 1
-# study_id + 0: the index on study_id would read the whole study, the one on trial_id reads what is new.
-_ADD_AND_LEASE = {
-    own_clock: text(
-        f"""
-        WITH last AS (
-            SELECT coalesce(
-                (
-                    SELECT number FROM trials WHERE study_id + 0 = :study AND trial_id > :past
-                    ORDER BY trial_id DESC LIMIT 1
-                ),
-                :known
-            ) AS number
-        ), new AS (
-            INSERT INTO trials (number, study_id, state, datetime_start)
-            SELECT last.number + place, CAST(:study AS integer), 'RUNNING', CAST(:start AS timestamp)
-            FROM last, generate_series(1, CAST(:count AS integer)) AS place
-            WHERE last.number + place < :below
-            RETURNING trial_id, study_id, number
-        ), leased AS (
-            INSERT INTO tuner_leases (trial_id, study_id, worker_id, token, attempt, expires)
-            SELECT trial_id, study_id, CAST(:worker AS integer), CAST(:token AS bigint), 1,
-                   {now} + CAST(:seconds AS double precision)
-            FROM new
-        )
-        SELECT trial_id, number FROM new ORDER BY trial_id
-        """  # noqa: S608 nothing in it comes from outside
-    )
-    for own_clock, now in (
-        (True, "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"),
-        (False, "CAST(:clock AS double precision)"),
-    )
-}
+    return postgresql.add_and_lease(database, connection, new, terms)
 
 
 def settle_template(connection: Connection, trial_id: int, template: FrozenTrial) -> None:

@@ -1,0 +1,83 @@
+"""A commit whose answer never came is not done twice, and what moved on meanwhile is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+import storage as st
+from storage import engine
+from tests.storage.conftest import Clock
+
+Open = Callable[[], st.SQLStorage]
+
+
+@contextmanager
+def lost_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the next commit happen and the connection break before its answer comes."""
+    real = engine._command
+    broken: list[str] = []
+
+    def command(connection: Connection, statement: str) -> object:
+        answer = real(connection, statement)
+        if statement == "COMMIT" and not broken:
+            broken.append(statement)
+            raise OperationalError(None, None, Exception("disk I/O error"))
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "_command", command)
+        yield
+    assert broken
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again(storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    storage.set_budget(study_id, 3)
+    with lost_answer(monkeypatch):
+        claims = storage.claim(study_id, 2)
+    assert [claim.number for claim in claims] == [0, 1]
+    assert [claim.number for claim in storage.claim(study_id, 2)] == [2]
+
+
+def test_an_ask_whose_answer_was_lost_makes_one_trial(storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    with lost_answer(monkeypatch):
+        trial_id = storage.create_new_trial(study_id)
+    assert [trial._trial_id for trial in storage.get_all_trials(study_id)] == [trial_id]
+
+
+def test_a_tell_whose_answer_was_lost_counts_as_told(storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    with lost_answer(monkeypatch):
+        storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+    assert storage.get_trial(claim.trial_id).values == [1.0]
+    assert not storage.lost()
+
+
+def test_one_lost_member_gets_nothing_and_the_others_everything(worker: Open, clock: Clock) -> None:
+    late, other = worker(), worker()
+    study_id = late.create_new_study([StudyDirection.MINIMIZE])
+    claims = late.claim(study_id, 3)
+    kept = [claim.trial_id for claim in claims[1:]]
+    clock.now += 50
+    late.renew(kept)
+    clock.now += 20
+    (taken,) = other.claim(study_id, 1)
+    assert taken.trial_id == claims[0].trial_id
+    with late.batch():
+        for claim in claims:
+            late.set_trial_user_attr(claim.trial_id, "from", "late")
+            late.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+    assert late.lost() == {taken.trial_id}
+    fresh = {trial._trial_id: trial for trial in worker().get_all_trials(study_id)}
+    assert fresh[taken.trial_id].state is TrialState.RUNNING
+    assert fresh[taken.trial_id].user_attrs == {}
+    assert all(fresh[trial_id].values == [1.0] for trial_id in kept)
