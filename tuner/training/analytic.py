@@ -19,7 +19,7 @@ from tuner.training.mlp import MLP
 from tuner.training.network import Layout
 from tuner.training.normalization import BatchNorm, LayerNorm, Normalization
 
-DRAWN_NUMBERS = 2**16
+DRAWN_NUMBERS = 2**15
 """Dropout masks of several steps are drawn in one go, up to so many numbers a member."""
 PREDICTED_NUMBERS = 2**20
 """Values of one layer, all members together, when they only predict."""
@@ -238,7 +238,8 @@ class _Dropout:
     def _room(self, batch: int) -> tuple[Tensor, Tensor, list[list[Tensor]]]:
         """Make room to draw in: random bits, masks in a row for each member, and views of them by step and layer."""
         members = len(self.generators)
-        steps = max(1, DRAWN_NUMBERS // (batch * sum(self.hidden)))
+        # An epoch's batches are of one size but for the last one, which may be smaller.
+        steps = 1 if self._drawn and batch < max(self._drawn) else max(1, DRAWN_NUMBERS // (batch * sum(self.hidden)))
         numbers = steps * batch * sum(self.hidden)
         bits = torch.empty(members, -(-numbers // 4), dtype=torch.int64)
         masks = torch.empty(members, numbers, dtype=self.dtype, device=self.device)
