@@ -19,7 +19,7 @@ from tuner.training.mlp import MLP
 from tuner.training.network import Layout
 from tuner.training.normalization import BatchNorm, LayerNorm, Normalization
 
-DRAWN_NUMBERS = 2**16
+DRAWN_NUMBERS = 2**15
 """Dropout masks of several steps are drawn in one go, up to so many numbers a member."""
 PREDICTED_NUMBERS = 2**20
 """Values of one layer, all members together, when they only predict."""
@@ -206,6 +206,7 @@ class _Dropout:
         )
         self.scales = torch.tensor([[1.0 / (1.0 - rate)] for rate in rates], dtype=like.dtype, device=like.device)
         self.generators: list[torch.Generator] = []
+        self._drawn: dict[int, tuple[Tensor, Tensor, list[list[Tensor]]]] = {}
         self._batch = 0
         self._steps: Iterator[list[Tensor]] = iter(())
 
@@ -225,18 +226,25 @@ class _Dropout:
 
     def _draw(self, batch: int) -> Iterator[list[Tensor]]:
         """Draw for several steps at once: first all masks of the first layer, then all of the second, and so on."""
-        members = len(self.generators)
-        steps = max(1, DRAWN_NUMBERS // (batch * sum(self.hidden)))
-        numbers = steps * batch * sum(self.hidden)
-        bits = torch.empty(members, -(-numbers // 4), dtype=torch.int64)
+        if batch not in self._drawn:
+            self._drawn[batch] = self._room(batch)
+        bits, masks, steps = self._drawn[batch]
         for row, generator in zip(bits, self.generators, strict=True):
             row.random_(-(2**63), None, generator=generator)
-        uniform = bits.to(self.device, non_blocking=True).view(torch.int16)[:, :numbers]
-        masks = torch.empty(members, numbers, dtype=self.dtype, device=self.device)
+        uniform = bits.to(self.device, non_blocking=True).view(torch.int16)[:, : masks.shape[1]]
         torch.ge(uniform, self.thresholds, out=masks).mul_(self.scales)
+        return iter(steps)
+
+    def _room(self, batch: int) -> tuple[Tensor, Tensor, list[list[Tensor]]]:
+        """Make room to draw in: random bits, masks in a row for each member, and views of them by step and layer."""
+        members = len(self.generators)
+        # An epoch's batches are of one size but for the last one, which may be smaller.
+        steps = 1 if self._drawn and batch < max(self._drawn) else max(1, DRAWN_NUMBERS // (batch * sum(self.hidden)))
+        numbers = steps * batch * sum(self.hidden)
+        bits = torch.empty(members, -(-numbers // 4), dtype=torch.int64)
+        masks = torch.empty(members, numbers, dtype=self.dtype, device=self.device)
         layers = torch.split(masks, [steps * batch * width for width in self.hidden], 1)
         by_layer = [
             layer.view(members, steps, batch, width).unbind(1) for layer, width in zip(layers, self.hidden, strict=True)
         ]
-        for step in zip(*by_layer, strict=True):
-            yield list(step)
+        return bits, masks, [list(step) for step in zip(*by_layer, strict=True)]

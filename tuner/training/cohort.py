@@ -149,15 +149,15 @@ class Cohort:
         orders = [order(m.recipe.seed, m.epoch, len(part), m.recipe.data_fraction) for m in stack.members]
         seeds = [derive(m.recipe.seed, "dropout", m.epoch) for m in stack.members]
         rates = stack.begin(len(sizes))
-        total = torch.zeros(len(recipes), dtype=stack.weights.dtype, device=self.device)
+        losses = []
         rows = torch.stack(orders).to(self.device, non_blocking=True)
         with stack.network.epoch(seeds):
             for step, (inputs, targets) in enumerate(batches.batches(part, rows, sizes)):
-                loss = stack.network.forward_backward(inputs, targets)
+                losses.append(stack.network.forward_backward(inputs, targets))
                 stack.step(step)
-                total.add_(loss, alpha=sizes[step])
         stack.keep_buffers()
-        return total / samples, rates[:, -1]
+        shares = torch.tensor(sizes, dtype=stack.weights.dtype, device=self.device) / samples
+        return torch.stack(losses, 1).mv(shares), rates[:, -1]
 
     def _judge(self, stack: Stack, training_loss: Tensor) -> Tensor:
         """Return validation loss, training loss, sum of the weights, then the metrics: ``[3 + K, M]``, on the host."""

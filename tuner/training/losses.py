@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -58,21 +58,25 @@ class CrossEntropy(Loss):
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         scores = _log_softmax(outputs)
-        if self == _PLAIN:
+        if self._plain:
             return scores.gather(-1, targets.unsqueeze(-1)).flatten(1).mean(1).neg()
         wanted, total = self._wanted(outputs, targets)
         return -(wanted * scores).flatten(1).sum(1) / total
 
     def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        if self._plain:
+            return _plain_backward(outputs, targets, gradient)
         scores = _log_softmax(outputs)
-        if self == _PLAIN:
-            return _plain_backward(scores, targets.unsqueeze(-1), gradient)
         wanted, total = self._wanted(outputs, targets)
         loss = (wanted * scores).flatten(1).sum(1).neg_().div_(total)
         slope = scores.exp_().mul_(wanted.sum(-1, keepdim=True)).sub_(wanted)
         divisor = total.view(-1, *[1] * (outputs.ndim - 1)) if isinstance(total, Tensor) else total
         torch.div(slope, divisor, out=gradient)
         return loss
+
+    @cached_property
+    def _plain(self) -> bool:
+        return self == CrossEntropy()
 
     def _wanted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
         """Return the distributions ``[M, B, ..., C]`` that are wanted of the outputs, and the sums of their weights."""
@@ -88,26 +92,33 @@ class CrossEntropy(Loss):
         return wanted, weights[targets].flatten(1).sum(1)
 
 
-_PLAIN = CrossEntropy()
-
 FEW_CLASSES = 32
-FEW_OUTPUTS = 640
-"""Up to so many classes, and above so many outputs, a softmax over the first axis of a copy is the quicker one."""
+"""Up to so many classes, a softmax over the first axis of a copy is the quicker one."""
+
+
+def _in_columns(outputs: Tensor) -> bool:
+    """Tell whether the softmax is quicker with a column for each sample."""
+    return outputs.shape[-1] <= FEW_CLASSES and outputs.device.type == "cpu"
+
+
+def _columns(outputs: Tensor) -> Tensor:
+    return torch.log_softmax(outputs.reshape(-1, outputs.shape[-1]).t().contiguous(), 0)
 
 
 def _log_softmax(outputs: Tensor) -> Tensor:
-    classes = outputs.shape[-1]
-    if classes > FEW_CLASSES or outputs.numel() <= FEW_OUTPUTS or outputs.device.type != "cpu":
-        return torch.log_softmax(outputs, -1)
-    return torch.log_softmax(outputs.reshape(-1, classes).t().contiguous(), 0).t().view(outputs.shape)
+    return _columns(outputs).t().view(outputs.shape) if _in_columns(outputs) else torch.log_softmax(outputs, -1)
 
 
-def _plain_backward(scores: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-    """Without weights and smoothing: the gradient is the softmax, less one at the target."""
-    share = len(targets) / targets.numel()
-    loss = scores.gather(-1, targets).flatten(1).sum(1).mul_(-share)
-    torch.mul(scores.exp_(), share, out=gradient)
-    gradient.scatter_(-1, targets, -share, reduce="add")
+def _plain_backward(outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+    """Without weights and smoothing: the gradient is the softmax, less one at the target, as the mean takes them."""
+    members, share = len(targets), len(targets) / targets.numel()
+    if _in_columns(outputs):
+        scores, targets, axis = _columns(outputs), targets.reshape(1, -1), 0
+    else:
+        scores, targets, axis = torch.log_softmax(outputs, -1), targets.unsqueeze(-1), -1
+    loss = scores.gather(axis, targets).view(members, -1).sum(1).mul_(-share)
+    slope = scores.exp_().scatter_(axis, targets, -1.0, reduce="add")
+    torch.mul(slope.t().view(outputs.shape) if axis == 0 else slope, share, out=gradient)
     return loss
 
 

@@ -57,6 +57,10 @@ class Optimizer(ABC):
         """Return float64 numbers ``[m, S]`` as one column ``[m, 1]`` for each of the S steps."""
         return list(numbers.t().unsqueeze(-1).to(self.weights.device, self.weights.dtype, non_blocking=True).unbind(0))
 
+    def _rows(self, *tensors: Tensor) -> list[list[list[Tensor]]]:
+        """Return what torch's fused kernels take for each row: lists of one tensor."""
+        return [[[tensor] for tensor in row] for row in zip(*(t.unbind(0) for t in tensors), strict=True)]
+
     @abstractmethod
     def prepare(self) -> None:
         """Set up the hyperparameters' columns."""
@@ -143,15 +147,28 @@ class RMSpropMomentum(RMSprop):
 
 
 class AdaGrad(GradientDescent):
-    """Gradients divided by the root of the sum of their squares."""
+    """Gradients divided by the root of the sum of their squares. On the CPU each row is one call of a fused kernel."""
 
     slots = ("square",)
     eps = 1e-10
 
     def prepare(self) -> None:
         self.floor = self.column(self._eps())
+        self.fused = self.weights.device.type == "cpu"
+        self.rows = self._rows(self.weights, self.gradient, *self.state)
+        self.count = [torch.zeros(())]
+
+    def begin(self, rates: Tensor, updates: Tensor) -> None:
+        super().begin(rates, updates)
+        self.row_rates = rates.t().tolist()
 
     def step(self, index: int) -> None:
+        if self.fused:
+            for row, rate, eps in zip(self.rows, self.row_rates[index], self._eps(), strict=True):
+                torch._fused_adagrad_(  # type: ignore[call-overload]  # four lists of tensors
+                    *row, self.count, lr=rate, lr_decay=0.0, weight_decay=0.0, eps=eps, maximize=False
+                )
+            return
         (square,) = self.state
         square.addcmul_(self.gradient, self.gradient)
         root = torch.sqrt(square, out=self.scratch).add_(self.floor)
@@ -207,8 +224,7 @@ class Adam(_Moments):
     def prepare(self) -> None:
         super().prepare()
         self.fused = self.weights.device.type == "cpu"
-        rows = (self.weights, self.gradient, *self.state)
-        self.rows = [[[tensor] for tensor in row] for row in zip(*(t.unbind(0) for t in rows), strict=True)]
+        self.rows = self._rows(self.weights, self.gradient, *self.state)
         self.count = torch.zeros(len(self.weights))
         self.counts = [[count] for count in self.count.unbind(0)]
 
