@@ -26,6 +26,8 @@ OUT_OF_MEMORY = "out_of_memory"
 OBJECTIVE_ERROR = "objective_error"
 FAILURE_CLASSES = (DIVERGED, OUT_OF_MEMORY, OBJECTIVE_ERROR)
 
+NOT_ASSESSED = "not_assessed"
+"""Trial: why there are no scores of its restored weights."""
 BEST_EPOCH = "best_epoch"
 EPOCHS = "epochs"
 STOPPED_EARLY = "stopped_early"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import TrialState
 
-from storage import LeaseLostError
+from storage import LeaseLostError, StorageError
 from tuner import search
 from tuner.worker import Leaving, Worker
 
@@ -48,9 +50,28 @@ class FunctionWorker(Worker):
         except KeyboardInterrupt:
             self.storage.release([claim.trial_id])
             raise
-        except LeaseLostError:
+        except StorageError:  # a lost lease, a database that is away: not the objective's doing
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the person's code raises ends its trial only
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the person's code raises ends its trial only
             self.tell_failure(trial, error)
         else:
-            self.study.tell(trial, values)
+            problem = self._problem(values)
+            if problem:
+                self.tell_failure(trial, ValueError(problem))
+            else:
+                self.study.tell(trial, values)
+
+    def _problem(self, values: Any) -> str | None:
+        """Return what is wrong with what the objective returned."""
+        several = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+        wanted = len(self.study.directions)
+        if len(several) != wanted:
+            return f"the objective returned {len(several)} values, but the study has {wanted} directions"
+        for value in several:
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                return f"the objective returned {value!r}, which is no number"
+            if math.isnan(number):
+                return "the objective returned NaN"
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,17 @@ def build_space(known: Sequence[Hyperparameter], written: Mapping[str, Any], *, 
             _check_legal(catalogue[name], parameters[name])
         except ValueError as error:
             raise SpecError(f"{where} [space] {name} = {_short(value)}: {error}") from None
+        _check_conditions(name, parameters[name], catalogue, where)
     return Space(_without_impossible(parameters))
+
+
+def _check_conditions(name: str, parameter: Parameter, catalogue: Mapping[str, Hyperparameter], where: str) -> None:
+    for parent, values in parameter.when.items():
+        legal = catalogue[parent].choices if parent in catalogue else None
+        for value in values if legal is not None else ():
+            if value not in (legal or ()):
+                hint = nearest(str(value), map(str, legal or ())) or f"; known: {_listed(legal or ())}"
+                raise SpecError(f"{where} [space] {name}: when {parent} = {value!r}, which it never is{hint}")
 
 
 def _searched(hyper: Hyperparameter) -> Parameter:
@@ -83,6 +94,8 @@ def _values(parameter: Parameter) -> tuple[Scalar, ...]:
 def _check_number(hyper: Hyperparameter, number: Scalar) -> None:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise ValueError(f"{number!r} is not a number")
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not finite")
     if _is_integer(hyper) and number != int(number):
         raise ValueError(f"{number} must be a whole number")
     if hyper.minimum is not None and number < hyper.minimum:

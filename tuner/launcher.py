@@ -160,11 +160,17 @@ class Launcher:
 
 def _open_process(threads: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tuner.worker_process"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "tuner.worker_process",
+        ],  # -P: a storage.py of the person's shadows nothing of ours
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         env=_environment(os.environ, threads),
     )
 
@@ -190,7 +196,10 @@ def _start(settings: WorkerSettings, popen: subprocess.Popen[str] | None = None)
 def _environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
     """Cap the threads of every numeric library, so that workers do not fight over the cores."""
     caps = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    waiting = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that spin while they wait take the cores of other workers
+    waiting = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONUNBUFFERED": "1",
+    }  # threads that spin while they wait take the cores of other workers
     return {**waiting, **inherited, **caps, "POLARS_MAX_THREADS": str(threads)}
 
 
@@ -201,7 +210,7 @@ def _read_departure(process: _Process) -> None:
         if line.startswith(DEPARTURE_MARK):
             values: dict[str, Any] = json.loads(line.removeprefix(DEPARTURE_MARK))
             process.departure = Departure(**values)
-        else:
+        elif line.strip():
             sys.stdout.write(line)
 
 
@@ -214,13 +223,15 @@ def _read_errors(process: _Process) -> None:
 
 
 def _close(process: _Process) -> None:
-    for thread in (process.reader, process.error_reader):
+    streams = (process.popen.stdout, process.popen.stderr)
+    for thread, stream in zip((process.reader, process.error_reader), streams, strict=True):
         if thread is not None:
             thread.join(timeout=2)
-    for stream in (process.popen.stdin, process.popen.stdout, process.popen.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
+        if stream is not None and (thread is None or not thread.is_alive()):
+            stream.close()  # else a process that the objective left behind holds it: its reader goes with us
+    if process.popen.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.popen.stdin.close()
 
 
 def _lost(process: _Process) -> Departure:

@@ -86,7 +86,7 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | Function
 
 def _import_module(name: str) -> Any:
     if "" not in sys.path:
-        sys.path.insert(0, "")
+        sys.path.append("")  # last: the person's modules shadow nothing of ours
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -105,7 +105,7 @@ def _import_file(written: str) -> Any:
     if spec is None or spec.loader is None:
         raise UsageError(f"{written}: it is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
+    sys.path.append(str(path.parent))
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import search
+from tuner.errors import SpecError
 from tuner.function import FunctionOptions
 from tuner.loading import Function, LoadedTrainable, load_objective
 from tuner.sections import validate
+from tuner.study_file import names_a_file
 
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
@@ -42,7 +45,8 @@ def resolved(spec: StudySpec, *, where: str) -> tuple[StudySpec, Space | None]:
     loaded = load_objective(spec, where=where)
     if not isinstance(loaded, LoadedTrainable):
         return spec, None
-    return spec.model_copy(update={"space": loaded.space.to_json()}), loaded.space
+    written = {"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data)}
+    return spec.model_copy(update=written), loaded.space
 
 
 def prepare(spec: StudySpec, *, where: str) -> Prepared:
@@ -56,13 +60,26 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
         return _prepare_function(spec, loaded, where)
     dataset = loaded.trainable.load()
     metrics = loaded.trainable.metrics()
+    names = [metric.name for metric in metrics]
+    if len(set(names)) != len(names):
+        raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
     search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     return Prepared(
-        spec=spec.model_copy(update={"space": loaded.space.to_json()}),
+        spec=spec.model_copy(update={"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data)}),
         directions=_directions([metric.direction for metric in metrics]),
         metric_names=[metric.name for metric in metrics],
         data={**loaded.trainable.describe(), FINGERPRINT: fingerprint(dataset)},
     )
+
+
+def _with_whole_paths(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Name files by their whole paths: a study is resumed from any folder."""
+    return {
+        key: str(Path(value).resolve())
+        if names_a_file(key) and isinstance(value, str) and Path(value).is_file()
+        else value
+        for key, value in data.items()
+    }
 
 
 def _prepare_function(spec: StudySpec, _: Function, where: str) -> Prepared:
@@ -83,7 +100,7 @@ def fingerprint(dataset: Dataset) -> list[list[float]]:
     marks = []
     for part in (dataset.training, dataset.validation):
         for tensor in (*part.inputs, part.targets):
-            values = tensor.detach().cpu().double().flatten()
+            values = tensor.detach().cpu().double().flatten().nan_to_num_(nan=-1.0, posinf=1e9, neginf=-1e9)
             weights = torch.cos(torch.arange(len(values), dtype=torch.float64))
             marks.append([float(len(values)), float(values.abs().sum()), float(values @ weights)])
     return marks

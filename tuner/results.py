@@ -251,14 +251,14 @@ class Results:
         return lambda row: row.params.get(sort)
 
     def _pareto_front(self, rows: Sequence[TrialRow]) -> list[TrialRow]:
+        import numpy as np
+
         signs = [1 if direction == "maximize" else -1 for direction in self.directions]
-        points = [
-            [sign * (value or 0.0) for sign, value in zip(signs, row.values.values(), strict=True)] for row in rows
-        ]
+        points = np.array([[value or 0.0 for value in row.values.values()] for row in rows]) * signs
         front = [
             row
             for row, point in zip(rows, points, strict=True)
-            if not any(_dominates(other, point) for other in points)
+            if not ((points >= point).all(1) & (points > point).any(1)).any()
         ]
         return self._sorted(front, "value", False)
 
@@ -268,7 +268,8 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
 
     A trial that somebody began and nobody works on waits in the storage with its hyperparameters.
     """
-    failure = trial.user_attrs.get(attributes.FAILURE) or {}
+    failure = trial.user_attrs.get(attributes.FAILURE)
+    failure = failure if isinstance(failure, dict) else {}  # plain Optuna may keep anything under that name
     if trial.state.is_finished() and failure.get("class") == attributes.DIVERGED:
         return "diverged"
     if trial.state.is_finished() and failure:
@@ -282,7 +283,3 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
 
 def _comparable(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return all(a >= b for a, b in zip(one, other, strict=True)) and any(a > b for a, b in zip(one, other, strict=True))

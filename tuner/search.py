@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuner.errors import SpecError
 from tuner.sections import nearest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from tuner.space import Space
     from tuner.spec import Search
+
+T = TypeVar("T")
 
 SAMPLERS = {
     "tpe": "TPESampler",
@@ -97,7 +100,7 @@ def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
     import optuna
 
     options = dict(strategy.sampler_options)
-    cls = getattr(optuna.samplers, SAMPLERS[strategy.sampler])
+    cls: type[BaseSampler] = getattr(optuna.samplers, SAMPLERS[strategy.sampler])
     if strategy.sampler == "partial_fixed":
         base = make_sampler(
             Strategy(
@@ -108,28 +111,35 @@ def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
             ),
             seed=seed,
         )
-        made: BaseSampler = cls(base_sampler=base, **options)
-        return made
+        return _made(cls, {"base_sampler": base, **options})
     if "seed" in inspect.signature(cls).parameters:
         options.setdefault("seed", seed)
-    made = cls(**options)
-    return made
+    return _made(cls, options)
+
+
+def _made(cls: Callable[..., T], options: Mapping[str, Any]) -> T:
+    """Make a sampler or pruner; that Optuna calls some of them experimental is no news to who asked for one."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return cls(**options)
 
 
 def reseed(sampler: BaseSampler, seed: int) -> None:
     """Make what ``sampler`` draws next depend on ``seed`` alone, whichever worker asks and whatever it drew before.
 
-    Optuna offers only a reseeding from the operating system; this reaches for the generators its samplers hold. A
-    quasi-random sampler is left alone: its sequence is the same in every worker already.
+    Optuna offers only a reseeding from the operating system; this reaches for the generators that its samplers, and
+    the samplers inside them, hold. A quasi-random sequence is left alone: it is the same in every worker already.
     """
-    from optuna.samplers import QMCSampler
+    from optuna.samplers import BaseSampler
+    from optuna.samplers._lazy_random_state import LazyRandomState
 
-    if isinstance(sampler, QMCSampler):
-        return
-    for owner in (sampler, getattr(sampler, "_random_sampler", None), getattr(sampler, "_base_sampler", None)):
-        generator = getattr(owner, "_rng", None)
-        if generator is not None:
-            generator.rng.seed(seed)
+    for value in vars(sampler).values():
+        if isinstance(value, LazyRandomState):
+            value.rng.seed(seed)
+        elif isinstance(value, BaseSampler):
+            reseed(value, seed)
 
 
 def make_pruner(strategy: Strategy) -> BasePruner:
@@ -137,7 +147,7 @@ def make_pruner(strategy: Strategy) -> BasePruner:
     import optuna
 
     options = dict(strategy.pruner_options)
-    cls = getattr(optuna.pruners, PRUNERS[strategy.pruner])
+    cls: type[BasePruner] = getattr(optuna.pruners, PRUNERS[strategy.pruner])
     if strategy.pruner == "patient":
         inner = options.pop("wrapped", None)
         wrapped = None
@@ -150,10 +160,8 @@ def make_pruner(strategy: Strategy) -> BasePruner:
                     pruner_options=options.pop("wrapped_options", {}),
                 )
             )
-        made: BasePruner = cls(wrapped, **options)
-        return made
-    made = cls(**options)
-    return made
+        options["wrapped_pruner"] = wrapped
+    return _made(cls, options)
 
 
 def _known(name: str, table: Mapping[str, str], place: str) -> str:

@@ -70,8 +70,8 @@ class Range(Parameter):
             raise ValueError(f"range {self.low:g}..{self.high:g} is empty; write the one value {self.low:g} instead")
         if self.log and self.low <= 0:
             raise ValueError(f"range {self.low:g}..{self.high:g} is logarithmic, so it must start above 0")
-        if self.step is not None and self.step <= 0:
-            raise ValueError(f"step {self.step:g} must be above 0")
+        if self.step is not None and not 0 < self.step < math.inf:
+            raise ValueError(f"step {self.step:g} must be a finite number above 0")
         if self.log and self.step is not None:
             raise ValueError("a logarithmic range takes no step")
         if self.integer and any(v != int(v) for v in (self.low, self.high, self.step or 1)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
-from tuner.errors import StudyConflictError, StudyNotFoundError, UsageError
+from tuner.errors import SpecError, StudyConflictError, StudyNotFoundError, UsageError
 from tuner.results import Results
 from tuner.spelling import nearest
 
@@ -61,6 +61,8 @@ def read_spec(
     from tuner.spec import parse_spec
 
     values, where = _source_values(source, data)
+    if not isinstance(values.get("data", {}), dict):
+        raise SpecError(f"{where}: data = {values['data']!r} must be a table of keys and values")
     if data is not None:
         values = study_file.override(values, [])
         values.setdefault("data", {})["source"] = data
@@ -68,6 +70,9 @@ def read_spec(
         values = study_file.override(values, [])
         values.setdefault("data", {})["target"] = target
     values = study_file.override(values, settings)
+    for table in ("objective", "budget"):
+        if not isinstance(values.get(table, {}), dict):
+            raise SpecError(f"{where}: {table} = {values[table]!r} must be a table of keys and values")
     for key, value in (changes or {}).items():
         if value is not None:
             table, _, last = key.rpartition(".")
@@ -263,6 +268,8 @@ def resume(
     spec = _changed(stored, source, list(settings), changes)
     budget = results.storage.get_budget(results.study_id)
     if add is not None:
+        if trials is not None:
+            raise UsageError(f"--add {add} and --trials {trials} exclude each other; give one")
         if add < 1:
             raise UsageError(f"--add {add}: the number of trials to add must be at least 1")
         budget = (budget if budget is not None else results.status().done) + add
@@ -312,6 +319,9 @@ def _changed(stored: StudySpec, source: str | None, settings: list[str], changes
         new, where = read_spec(source, settings=settings, changes={**given, "name": stored.name})
     else:
         written = study_file.override(stored.model_dump(mode="json"), settings)
+        for key, value in given.items():
+            table, _, last = key.rpartition(".")
+            written[table][last] = value
         where = "what -S sets"
         new = parse_spec(written, where=where)
     new, new_space = resolved(new, where=where)

@@ -136,12 +136,13 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     moved = {
         key: str(folder / value)
         for key, value in data.items()
-        if _names_a_file(key) and isinstance(value, str) and (folder / value).exists()
+        if names_a_file(key) and isinstance(value, str) and (folder / value).exists()
     }
     return {**values, "data": {**data, **moved}}
 
 
-def _names_a_file(key: str) -> bool:
+def names_a_file(key: str) -> bool:
+    """Whether a key of ``[data]`` holds the path of a file."""
     return key == "source" or key.endswith(("_file", "_folder"))
 
 

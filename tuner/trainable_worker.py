@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from storage import LeaseLostError
+from storage import LeaseLostError, StorageError
 from tuner import attributes, failures, search
 from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
@@ -102,14 +102,20 @@ class TrainableWorker(Worker):
         free = self.places - len(self.running)
         claims = self.storage.claim(self.study_id, free) if free > 0 else []
         for claim in claims:
-            checkpoint = self.checkpoints.load(claim.trial_id) if claim.resumed else None
-            epoch = checkpoint.epoch if checkpoint is not None else None
-            trial = self.open_trial(claim, epoch=epoch)
-            try:
-                self._join(claim, trial, checkpoint)
-            except Exception as error:  # noqa: BLE001 - whatever the objective's code raises ends its trial only
-                self.tell_failure(trial, error)
+            with contextlib.suppress(LeaseLostError):  # another worker has it now
+                self._begin(claim)
         return len(claims)
+
+    def _begin(self, claim: Claim) -> None:
+        checkpoint = self.checkpoints.load(claim.trial_id) if claim.resumed else None
+        epoch = checkpoint.epoch if checkpoint is not None else None
+        trial = self.open_trial(claim, epoch=epoch)
+        try:
+            self._join(claim, trial, checkpoint)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the objective's code raises ends its trial only
+            self.tell_failure(trial, error)
 
     def _join(self, claim: Claim, trial: optuna.Trial, checkpoint: Checkpoint | None) -> None:
         member = self._make(claim.number, self.space.suggest(trial))
@@ -209,7 +215,12 @@ class TrainableWorker(Worker):
             running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.DIVERGED, "reason": reason})
             self.study.tell(running.trial, state=TrialState.PRUNED)
             return
-        self._note_worth(running, result)
+        try:
+            self._note_worth(running, result)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what the trial reached counts, though it cannot be judged
+            running.trial.set_user_attr(attributes.NOT_ASSESSED, f"{type(error).__name__}: {error}")
         values = self._values_at(running, result.best_epoch or result.epoch)
         if not (result.stopped or result.finished):
             self.study.tell(running.trial, state=TrialState.PRUNED)

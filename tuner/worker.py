@@ -71,6 +71,8 @@ class Worker(ABC):
             sampler=search.make_sampler(strategy, seed=spec.seed),
             pruner=at_scale(search.make_pruner(strategy)),
         )
+        # A grid that is exhausted stops its study; Optuna's own stop() serves its own loop only.
+        self.study.stop = lambda: leaving.ask("every combination tried")  # type: ignore[method-assign]
 
     def run(self) -> str:
         """Work; return why it ended, in a few words.
@@ -94,7 +96,7 @@ class Worker(ABC):
             if self.advance():
                 continue
             if self.storage.open_trials(self.study_id) == 0:
-                return BUDGET_SPENT
+                return "stopped" if self.storage.stop_requested(self.study_id) else BUDGET_SPENT
             time.sleep(POLL_SECONDS)
 
     @abstractmethod
@@ -115,7 +117,7 @@ class Worker(ABC):
         search.reseed(self.study.sampler, derive(self.spec.seed, "sampler", claim.number) % 2**32)
         return optuna.Trial(self.study, claim.trial_id)
 
-    def tell_failure(self, trial: optuna.Trial, error: Exception) -> None:
+    def tell_failure(self, trial: optuna.Trial, error: BaseException) -> None:
         """Tell that a trial failed by ``error``. Out of memory is told as pruned: the sampler learns to avoid it.
 
         Raises:

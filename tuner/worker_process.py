@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run one worker to its end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     departure = _departure()
-    sys.stdout.write(DEPARTURE_MARK + departure.to_json() + "\n")
     sys.stdout.flush()
+    os.write(output, f"\n{DEPARTURE_MARK}{departure.to_json()}\n".encode())
 
 
 def _departure() -> Departure:
