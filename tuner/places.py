@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tuner.space import Space
-    from tuner.training import Member, Part
+    from tuner.training import Dataset, Member
 
 MOST = 16
 """Trials in training at once where all are of one shape."""
@@ -28,7 +28,7 @@ SHARE_IN_FLIGHT = 8
 def places(
     space: Space,
     make: Callable[[dict[str, object]], Member],
-    training: Part,
+    dataset: Dataset,
     *,
     trials: int | None,
     workers: int,
@@ -47,7 +47,7 @@ def places(
             return 1
         if member.layout.size > LARGE:
             return 1
-        shapes[member.key(training)] += 1
+        shapes[member.key(dataset)] += 1
         if len(shapes) * ALIKE > DRAWN:
             return 1
     most = MOST if trials is None else min(MOST, trials // (SHARE_IN_FLIGHT * max(1, workers)))

@@ -56,6 +56,14 @@ class Trainable(ABC):
             DataError: when the data cannot be used, with one line that names the file, the column and the remedy.
         """
 
+    def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
+        """Return what :meth:`load` gave as the network of ``params`` is to see it: tokenized by its tokenizer, say.
+
+        Targets and the order of the samples stay. Equal encodings must be the same object (keep them): only members
+        that learn from one :class:`Dataset` object are trained as one network.
+        """
+        return dataset
+
     @abstractmethod
     def network(self, params: Mapping[str, Any]) -> nn.Module:
         """Return a new network for ``params``, ready to be called as ``network(*inputs)``."""

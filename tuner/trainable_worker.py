@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.trial import TrialState
@@ -27,7 +28,7 @@ from tuner.worker import Leaving, Worker
 if TYPE_CHECKING:
     from storage import Checkpoint, Claim, SQLStorage
     from tuner.spec import StudySpec
-    from tuner.training import Dataset, EpochResult
+    from tuner.training import Dataset, EpochResult, Loss
 
 
 @dataclass(kw_only=True)
@@ -59,7 +60,7 @@ class TrainableWorker(Worker):
         self.space = loaded.space
         dataset = loaded.trainable.load()
         self._check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
-        self.dataset = dataset.to(device)
+        self.dataset = dataset
         self.metrics = decoded_metrics(loaded.trainable)
         strategy = search.resolve(
             spec.search, loaded.space, objectives=len(self.metrics), epochs=spec.training.epochs, where=spec.name
@@ -68,14 +69,14 @@ class TrainableWorker(Worker):
         self.places = spec.training.cohort or places(
             self.space,
             lambda params: self._make(0, params),
-            self.dataset.training,
+            self.dataset,
             trials=spec.budget.trials,
             workers=workers,
         )
         self.running: dict[int, Running] = {}
         self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
         self.cohort = Cohort(self.dataset, self.metrics, device=device)
-        self._constants: dict[Hashable, Constant] = {}
+        self._constants: WeakKeyDictionary[Dataset, dict[Loss, Constant]] = WeakKeyDictionary()
 
     @staticmethod
     def _check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
@@ -131,6 +132,7 @@ class TrainableWorker(Worker):
             recipe=recipe(params, self.spec.training, seed=derive(self.spec.seed, "trial", number)),
             network=lambda: self.trainable.network(params),
             loss=self.trainable.loss(params),
+            dataset=self.trainable.encode(self.dataset, params),
         )
 
     def _train(self) -> None:
@@ -239,20 +241,16 @@ class TrainableWorker(Worker):
 
     def _note_worth(self, running: Running, result: EpochResult) -> None:
         loss = running.member.loss
-        if loss not in self._constants:
-            outputs = self._outputs(running.member)
-            self._constants[loss] = best_constant(loss, self.dataset, self.metrics[0], outputs)
-        noted = assess(running.member.module, self.trainable, self.dataset, loss, self._constants[loss])
+        dataset = self.cohort.data_of(running.member)
+        constants = self._constants.setdefault(dataset, {})
+        if loss not in constants:
+            outputs = _outputs(running.member, dataset)
+            constants[loss] = best_constant(loss, dataset, self.metrics[0], outputs)
+        noted = assess(running.member.module, self.trainable, dataset, loss, constants[loss])
         noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
         noted[attributes.STOPPED_EARLY] = result.stopped
         for key, value in noted.items():
             running.trial.set_user_attr(key, value)
-
-    def _outputs(self, member: Member) -> int:
-        from tuner.training.network import predict
-
-        one = tuple(tensor[:1] for tensor in self.dataset.validation.inputs)
-        return predict(member.module, one).shape[-1]
 
     def _release(self) -> None:
         """Give all trials back; whoever claims them continues from their last checkpoint."""
@@ -261,3 +259,11 @@ class TrainableWorker(Worker):
             self.cohort.leave(running.member)
         self.running.clear()
         self.storage.release(trial_ids)
+
+
+def _outputs(member: Member, dataset: Dataset) -> int:
+    """Return how many outputs the member's network has."""
+    from tuner.training.network import predict
+
+    one = tuple(tensor[:1] for tensor in dataset.validation.inputs)
+    return predict(member.module, one).shape[-1]

@@ -86,6 +86,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
             recipe=recipe(params, spec.training, seed=spec.seed),
             network=lambda: trainable.network(params),
             loss=trainable.loss(params),
+            dataset=trainable.encode(dataset, params),
         )
         cohort = Cohort(dataset, metrics, device=device)
         cohort.join(member)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tuner.training import batches
-from tuner.training.data import Dataset
+from tuner.training.data import Dataset, Placement
 from tuner.training.fusion import Fusion
 from tuner.training.member import Member
 from tuner.training.randomness import derive, order, used
@@ -68,14 +68,18 @@ class EpochResult:
 
 
 class Cohort:
-    """Members that are trained together: those of one shape as one network, as far as it pays; the others in turn."""
+    """Members that are trained together: those of one shape as one network, as far as it pays; the others in turn.
+
+    They learn from ``dataset``, unless they bring one of their own.
+    """
 
     def __init__(self, dataset: Dataset, metrics: Sequence[Metric] = (), *, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.dataset = dataset.to(self.device)
+        self._placement = Placement(self.device)
+        self.dataset = self._placement.of(dataset)
         self.metrics = tuple(metrics)
         self.members: list[Member] = []
-        self._fusion = Fusion(self.dataset.training, self.device)
+        self._fusion = Fusion(self.dataset, self.device)
         self._stacks: list[Stack] = []
         self._changed = False
 
@@ -137,12 +141,16 @@ class Cohort:
         """Stack the members anew, but for the groups in which nobody has come or gone."""
         kept = {tuple(stack.members): stack for stack in self._stacks}
         groups = self._fusion.groups(self.members)
-        self._stacks = [kept.get(tuple(group)) or Stack(group, self.device) for group in groups]
+        self._stacks = [kept.get(tuple(group)) or Stack(group, self.data_of(group[0]), self.device) for group in groups]
         self._changed = False
+
+    def data_of(self, member: Member) -> Dataset:
+        """Return what the member learns from, on the cohort's device."""
+        return self.dataset if member.dataset is None else self._placement.of(member.dataset)
 
     def _learn(self, stack: Stack) -> tuple[Tensor, Tensor]:
         """Take the steps of one epoch; return the mean training losses ``[M]`` and the last learning rates ``[M]``."""
-        part = self.dataset.training
+        part = stack.dataset.training
         recipes = stack.recipes
         samples = used(len(part), recipes[0].data_fraction)
         sizes = batches.sizes(samples, recipes[0].batch_size, stack.network.smallest_batch)
@@ -161,7 +169,7 @@ class Cohort:
 
     def _judge(self, stack: Stack, training_loss: Tensor) -> Tensor:
         """Return validation loss, training loss, sum of the weights, then the metrics: ``[3 + K, M]``, on the host."""
-        part = self.dataset.validation
+        part = stack.dataset.validation
         outputs = stack.network.predict(part.inputs)
         loss = stack.loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
         healthy = torch.isfinite(loss)

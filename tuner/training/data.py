@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -35,9 +36,9 @@ class Part:
         return Part(inputs=tuple(x.to(device) for x in self.inputs), targets=self.targets.to(device))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """The three parts of the data, and what their objective wants to keep beside them."""
+    """The three parts of the data, and what their objective wants to keep beside them. Equal is only the same one."""
 
     training: Part
     validation: Part
@@ -53,3 +54,17 @@ class Dataset:
             validation=self.validation.to(device),
             test=None if self.test is None else self.test.to(device),
         )
+
+
+class Placement:
+    """Where datasets lie: on one device, each of them once for as long as it is in use."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        self._placed: WeakKeyDictionary[Dataset, Dataset] = WeakKeyDictionary()
+
+    def of(self, dataset: Dataset) -> Dataset:
+        """Return the dataset on the device: the same object for the same dataset."""
+        if dataset not in self._placed:
+            self._placed[dataset] = dataset.to(self.device)
+        return self._placed[dataset]

@@ -8,7 +8,7 @@ import torch
 
 from tuner.training import costs, vmapped
 from tuner.training.analytic import AnalyticMLP
-from tuner.training.data import Part
+from tuner.training.data import Dataset, Part
 from tuner.training.member import Member
 from tuner.training.randomness import used
 from tuner.training.stack import optimizer_name
@@ -22,8 +22,8 @@ STATE_ROWS = 4
 class Fusion:
     """Decides which members are trained as one network."""
 
-    def __init__(self, training: Part, device: torch.device) -> None:
-        self.training = training
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset = dataset
         self.device = device
         self._pays: dict[Hashable, bool] = {}
 
@@ -31,7 +31,7 @@ class Fusion:
         """Divide members into groups of one key each, and of a size that pays."""
         alike: dict[Hashable, list[Member]] = {}
         for member in members:
-            alike.setdefault(member.key(self.training), []).append(member)
+            alike.setdefault(member.key(self.dataset), []).append(member)
         groups = []
         for key, group in alike.items():
             group.sort(key=optimizer_name)
@@ -43,11 +43,12 @@ class Fusion:
         """Return how many of these like members should be one network."""
         if len(group) == 1:
             return 1
-        samples = used(len(self.training), group[0].recipe.data_fraction)
+        training = (group[0].dataset or self.dataset).training
+        samples = used(len(training), group[0].recipe.data_fraction)
         batch = min(group[0].recipe.batch_size or samples, samples)
         if not AnalyticMLP.accepts(group[0].module):
             if key not in self._pays:
-                self._pays[key] = self._try(group, batch)
+                self._pays[key] = self._try(group, training, batch)
             return len(group) if self._pays[key] else 1
         layout = group[0].layout
         step = costs.Step(
@@ -57,7 +58,7 @@ class Fusion:
         )
         return costs.best_together(costs.calibrate(self.device), step, len(group))
 
-    def _try(self, group: list[Member], batch: int) -> bool:
+    def _try(self, group: list[Member], training: Part, batch: int) -> bool:
         modules = [member.module.to(self.device) for member in group]
-        inputs = tuple(x[:batch] for x in self.training.inputs)
-        return vmapped.pays(modules, group[0].loss, inputs, self.training.targets[:batch])
+        inputs = tuple(x[:batch] for x in training.inputs)
+        return vmapped.pays(modules, group[0].loss, inputs, training.targets[:batch])

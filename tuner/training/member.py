@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tuner.errors import TunerError
 from tuner.training import optimizers
 from tuner.training.analytic import AnalyticMLP
-from tuner.training.data import Part
+from tuner.training.data import Dataset
 from tuner.training.losses import Loss
 from tuner.training.network import Layout
 from tuner.training.randomness import seeded, used
@@ -33,24 +33,36 @@ class Member:
     The row holds the weights ``[P]``, the best epoch's weights ``[P]``, the optimizer's slots ``[P]`` and single
     numbers. In a cohort it is a row of the cohort's tensors; outside, the member owns it. The module is only a
     description while the member is in a cohort; when it leaves, the module holds the best epoch's weights.
+    ``dataset`` is what it learns from, if not what its cohort learns from.
     """
 
-    def __init__(self, *, number: int, recipe: Recipe, module: nn.Module, loss: Loss) -> None:
+    def __init__(
+        self, *, number: int, recipe: Recipe, module: nn.Module, loss: Loss, dataset: Dataset | None = None
+    ) -> None:
         self.number = number
         self.recipe = recipe
         self.module = module
         self.loss = loss
+        self.dataset = dataset
         self.layout = Layout.of(module)
         self.epoch = 0
         """Epochs it has finished."""
         self.row = self._new_row()
 
     @classmethod
-    def build(cls, *, number: int, recipe: Recipe, network: Callable[[], nn.Module], loss: Loss) -> Member:
+    def build(
+        cls,
+        *,
+        number: int,
+        recipe: Recipe,
+        network: Callable[[], nn.Module],
+        loss: Loss,
+        dataset: Dataset | None = None,
+    ) -> Member:
         """Make a member whose initial weights follow from the recipe's seed alone."""
         with seeded(recipe.seed, "weights"):
             module = network()
-        return cls(number=number, recipe=recipe, module=module, loss=loss)
+        return cls(number=number, recipe=recipe, module=module, loss=loss, dataset=dataset)
 
     def _new_row(self) -> dict[str, Tensor]:
         weights = self.layout.read(self.module)
@@ -71,15 +83,20 @@ class Member:
         """The epoch with the best score, counted from 1; 0 if there is none."""
         return int(self.row["best.epoch"])
 
-    def key(self, training: Part) -> Hashable:
-        """Return what members must have in common to be fused: network shape, batch size, amount of data, loss."""
-        samples = used(len(training), self.recipe.data_fraction)
+    def key(self, dataset: Dataset) -> Hashable:
+        """Return what members must have in common to be fused: network shape, batch size, data, loss.
+
+        ``dataset`` is what the member learns from if it has none of its own.
+        """
+        own = self.dataset or dataset
+        samples = used(len(own.training), self.recipe.data_fraction)
         shape: Hashable = tuple(self.layout.shapes.items())
         if AnalyticMLP.accepts(self.module):
             shape = ("mlp", self.module.activation, self.module.normalization, shape)
         else:
             shape = (structure(self.module), shape)
-        return shape, self.layout.dtype, min(self.recipe.batch_size or samples, samples), samples, self.loss
+        batch = min(self.recipe.batch_size or samples, samples)
+        return shape, self.layout.dtype, batch, samples, own, self.loss
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return copies of all tensors, on the CPU, and a description for JSON: what continues the member exactly."""

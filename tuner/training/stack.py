@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tuner.training import optimizers, schedules
 from tuner.training.analytic import AnalyticMLP
+from tuner.training.data import Dataset
 from tuner.training.member import Member
 from tuner.training.mlp import MLP
 from tuner.training.network import Autograd, Network
@@ -22,10 +23,11 @@ from tuner.training.vmapped import Vmapped
 class Stack:
     """Members as one network. Stacking copies the rows; from then on a member's row is a view of the stack's tables."""
 
-    def __init__(self, members: Sequence[Member], device: torch.device) -> None:
+    def __init__(self, members: Sequence[Member], dataset: Dataset, device: torch.device) -> None:
         # Members whose optimizers are of one kind lie side by side, so that a group's rows are a slice and no copy.
         self.members = sorted(members, key=optimizer_name)
         self.recipes = [member.recipe for member in self.members]
+        self.dataset = dataset
         self.loss = members[0].loss
         self.device = device
         common = [name for name in self.members[0].row if not name.startswith("optimizer.")]

@@ -50,16 +50,23 @@ def mlp(dtype: torch.dtype = torch.float64, **changes: Any) -> MLP:
 
 
 def member(
-    number: int = 0, *, network: Callable[[], nn.Module] = mlp, loss: Loss | None = None, **changes: Any
+    number: int = 0,
+    *,
+    network: Callable[[], nn.Module] = mlp,
+    loss: Loss | None = None,
+    dataset: Dataset | None = None,
+    **changes: Any,
 ) -> Member:
     """A member whose seed is its number, so that no two are alike, unless told otherwise."""
     changes.setdefault("seed", number)
-    return Member.build(number=number, recipe=recipe(**changes), network=network, loss=loss or CrossEntropy())
+    return Member.build(
+        number=number, recipe=recipe(**changes), network=network, loss=loss or CrossEntropy(), dataset=dataset
+    )
 
 
 def groups(members: list[Member]) -> list[list[Member]]:
     """How the members would be fused."""
-    return Fusion(blobs().training, torch.device("cpu")).groups(members)
+    return Fusion(blobs(), torch.device("cpu")).groups(members)
 
 
 def train(members: list[Member], dataset: Dataset | None = None) -> dict[int, list[EpochResult]]:

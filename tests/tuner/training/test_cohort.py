@@ -359,11 +359,25 @@ def test_members_of_different_shapes_batches_and_losses_share_a_cohort() -> None
     def members() -> list[Member]:
         return [member(number, **settings) for number, settings in enumerate(different + different)]
 
-    together = members()
-    assert len({one.key(blobs().training) for one in together}) == len(different)
+    together, data = members(), blobs()
+    assert len({one.key(data) for one in together}) == len(different)
     curves = train(together)
     for one, same in zip(together, members(), strict=True):
         assert_same(one, curves[one.number], same, train([same])[same.number])
+
+
+def test_members_may_bring_data_of_their_own() -> None:
+    common, own = blobs(), blobs(36)
+
+    def members() -> list[Member]:
+        return [member(number, dataset=own if number % 2 else None) for number in range(4)]
+
+    together = members()
+    assert [[one.number for one in group] for group in groups(together)] == [[0, 2], [1, 3]]
+    curves = train(together, common)
+    for one, same in zip(together, members(), strict=True):
+        data, same.dataset = same.dataset or common, None
+        assert_same(one, curves[one.number], same, train([same], data)[same.number])
 
 
 def test_members_are_fused_in_groups_of_a_size_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
