@@ -1,0 +1,70 @@
+"""Multi-head attention: of a sequence to itself, or to another one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from objectives.transformer.positions import rotated
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017, section 3.2).
+
+    ``head_i = softmax(Q_i K_i^T / sqrt(W / heads)) V_i``; the heads, side by side, pass a linear layer. The result for
+    a query that may look at no key is that of a value of zeros: no NaN. ``dropout`` acts on the attention weights.
+    With ``rotary`` queries and keys are turned by their positions (see ``positions.rotated``): for self-attention only.
+
+    Shape:
+        queries ``[B, T, W]``, keys ``[B, S, W]``, present ``[B, S]`` → ``[B, T, W]``.
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0, rotary: bool = False) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"the width must be a multiple of the heads, got width {width} and {heads} heads")
+        self.heads = heads
+        self.dropout = dropout
+        self.rotary = rotary
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+        for layer in (self.query, self.key_value, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, queries: Tensor, keys: Tensor, present: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """Attend from ``queries`` to ``keys``; ``causal`` hides from query t the keys after t."""
+        query = self._split(self.query(queries))
+        key, value = (self._split(projected) for projected in self.key_value(keys).chunk(2, -1))
+        if self.rotary:
+            query, key = rotated(query), rotated(key)
+        attended = scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=visible(present, query.shape[-2], causal=causal),
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal and present is None,
+        )
+        merged: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return merged
+
+    def _split(self, projected: Tensor) -> Tensor:
+        """Give each head its share: ``[B, T, W]`` → ``[B, heads, T, W / heads]``."""
+        return projected.view(*projected.shape[:-1], self.heads, -1).transpose(1, 2)
+
+
+def visible(present: Tensor | None, queries: int, *, causal: bool) -> Tensor | None:
+    """Return which keys each query may look at: ``[B, 1, 1 or T, S]``, ``True`` where it may; ``None`` without padding.
+
+    Without padding, ``scaled_dot_product_attention`` makes the causal mask itself.
+    """
+    if present is None:
+        return None
+    mask = present[:, None, None, :]
+    if not causal:
+        return mask
+    past = torch.ones(queries, present.shape[-1], dtype=torch.bool, device=present.device).tril()
+    return mask & past
