@@ -229,6 +229,19 @@ TRAINING: tuple[Hyperparameter, ...] = (
         description="largest Euclidean norm of the gradient; none: no limit",
     ),
     Hyperparameter(
+        name="frozen",
+        default=Fixed(value=0),
+        minimum=0,
+        description="lowest layers that keep the weights they begin with; the head always learns",
+    ),
+    Hyperparameter(
+        name="layer_decay",
+        default=Fixed(value=1.0),
+        minimum=1e-3,
+        maximum=1,
+        description="learning rate of a layer as a share of that of the layer above it (discriminative fine-tuning)",
+    ),
+    Hyperparameter(
         name="beta1",
         default=Fixed(value=0.9, when={"optimizer": ("adam", "adamw", "adamax", "nadam", "radam", "lion")}),
         minimum=0,

@@ -72,6 +72,15 @@ class Trainable(ABC):
     def loss(self, params: Mapping[str, Any]) -> Loss:
         """Return the loss that is minimised, penalties aside."""
 
+    def layers(self, module: nn.Module) -> Sequence[Sequence[str]]:
+        """Return the names of the network's parameters layer by layer, from the input to the head.
+
+        ``frozen`` and ``layer_decay`` go by them. By default they follow the order in which the parts are defined.
+        """
+        from tuner.training.layers import in_order
+
+        return in_order(module)
+
     def hyperparameters(self) -> Sequence[Hyperparameter]:
         """Return what may stand in the ``[space]`` of this objective; add your network's own to ``TRAINING``."""
         return TRAINING

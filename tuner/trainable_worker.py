@@ -18,17 +18,17 @@ from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.errors import StudyConflictError
 from tuner.loading import LoadedTrainable
+from tuner.members import make_member
 from tuner.places import places
 from tuner.preparation import FINGERPRINT, fingerprint, same_data
-from tuner.recipes import recipe
-from tuner.training import Cohort, Member
+from tuner.training import Cohort
 from tuner.training.randomness import derive
 from tuner.worker import Leaving, Worker
 
 if TYPE_CHECKING:
     from storage import Checkpoint, Claim, SQLStorage
     from tuner.spec import StudySpec
-    from tuner.training import Dataset, EpochResult, Loss
+    from tuner.training import Dataset, EpochResult, Loss, Member
 
 
 @dataclass(kw_only=True)
@@ -127,13 +127,8 @@ class TrainableWorker(Worker):
 
     def _make(self, number: int, params: Mapping[str, Any]) -> Member:
         """Return the untrained member of a trial."""
-        return Member.build(
-            number=number,
-            recipe=recipe(params, self.spec.training, seed=derive(self.spec.seed, "trial", number)),
-            network=lambda: self.trainable.network(params),
-            loss=self.trainable.loss(params),
-            dataset=self.trainable.encode(self.dataset, params),
-        )
+        seed = derive(self.spec.seed, "trial", number)
+        return make_member(self.trainable, self.dataset, params, self.spec.training, number=number, seed=seed)
 
     def _train(self) -> None:
         """Train the cohort one epoch, write what came of it, and let go who is done."""

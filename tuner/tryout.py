@@ -70,9 +70,9 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
 
     from tuner import search
     from tuner.assessment import decoded_metrics
-    from tuner.recipes import recipe
+    from tuner.members import make_member
     from tuner.running import Machine, plan_workers
-    from tuner.training import Cohort, Member
+    from tuner.training import Cohort
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable
@@ -81,13 +81,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
     try:
-        member = Member.build(
-            number=0,
-            recipe=recipe(params, spec.training, seed=spec.seed),
-            network=lambda: trainable.network(params),
-            loss=trainable.loss(params),
-            dataset=trainable.encode(dataset, params),
-        )
+        member = make_member(trainable, dataset, params, spec.training, number=0, seed=spec.seed)
         cohort = Cohort(dataset, metrics, device=device)
         cohort.join(member)
         (result,) = cohort.epoch()

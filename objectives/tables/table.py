@@ -108,6 +108,13 @@ class Table(Trainable):
             normalization=params["normalization"],
         )
 
+    def layers(self, module: nn.Module) -> list[list[str]]:
+        """Return each hidden layer with its normalization, then the output layer."""
+        by_depth: dict[int, list[str]] = {}
+        for name, _ in module.named_parameters():  # layers.0.weight, norms.0.weight, …
+            by_depth.setdefault(int(name.split(".")[1]), []).append(name)
+        return [by_depth[depth] for depth in sorted(by_depth)]
+
     def loss(self, params: Mapping[str, Any]) -> Loss:
         from tuner.training.losses import CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError
 

@@ -159,6 +159,14 @@ def test_depth_zero_is_a_linear_model(churn_file: str) -> None:
     assert [list(parameter.shape) for parameter in network.parameters()] == [[2, 5], [2]]
 
 
+def test_a_hidden_layer_is_as_deep_as_its_normalization(churn_file: str) -> None:
+    table = make_table(source=churn_file, target="churned")
+    table.load()
+    layers = table.layers(table.network(PARAMS | {"normalization": "batch"}))
+    hidden = [[f"{part}.{i}.{name}" for part in ("layers", "norms") for name in ("weight", "bias")] for i in range(2)]
+    assert layers == [*hidden, ["layers.2.weight", "layers.2.bias"]]
+
+
 def test_two_workers_see_the_same_data_and_another_seed_other_rows(churn_file: str) -> None:
     one, two, other = (make_table(source=churn_file, target="churned", seed=seed).load() for seed in (3, 3, 4))
     assert torch.equal(one.training.inputs[0], two.training.inputs[0])

@@ -12,6 +12,7 @@ from tuner.errors import TunerError
 from tuner.training import optimizers
 from tuner.training.analytic import AnalyticMLP
 from tuner.training.data import Dataset
+from tuner.training.layers import LayersOf, freeze, in_order, learning_rate_scales
 from tuner.training.losses import Loss
 from tuner.training.network import Layout
 from tuner.training.randomness import seeded, used
@@ -33,18 +34,28 @@ class Member:
     The row holds the weights ``[P]``, the best epoch's weights ``[P]``, the optimizer's slots ``[P]`` and single
     numbers. In a cohort it is a row of the cohort's tensors; outside, the member owns it. The module is only a
     description while the member is in a cohort; when it leaves, the module holds the best epoch's weights.
-    ``dataset`` is what it learns from, if not what its cohort learns from.
+    ``dataset`` is what it learns from, if not what its cohort learns from; ``layers`` tells how deep parameters lie.
     """
 
     def __init__(
-        self, *, number: int, recipe: Recipe, module: nn.Module, loss: Loss, dataset: Dataset | None = None
+        self,
+        *,
+        number: int,
+        recipe: Recipe,
+        module: nn.Module,
+        loss: Loss,
+        dataset: Dataset | None = None,
+        layers: LayersOf = in_order,
     ) -> None:
         self.number = number
         self.recipe = recipe
         self.module = module
         self.loss = loss
         self.dataset = dataset
+        freeze(module, recipe, layers)
         self.layout = Layout.of(module)
+        self.scales = learning_rate_scales(module, self.layout, recipe, layers)
+        """What the learning rate is scaled by for each number of the row ``[P]``, if by anything."""
         self.epoch = 0
         """Epochs it has finished."""
         self.row = self._new_row()
@@ -58,11 +69,12 @@ class Member:
         network: Callable[[], nn.Module],
         loss: Loss,
         dataset: Dataset | None = None,
+        layers: LayersOf = in_order,
     ) -> Member:
         """Make a member whose initial weights follow from the recipe's seed alone."""
         with seeded(recipe.seed, "weights"):
             module = network()
-        return cls(number=number, recipe=recipe, module=module, loss=loss, dataset=dataset)
+        return cls(number=number, recipe=recipe, module=module, loss=loss, dataset=dataset, layers=layers)
 
     def _new_row(self) -> dict[str, Tensor]:
         weights = self.layout.read(self.module)

@@ -114,7 +114,7 @@ class Autograd:
                 torch.manual_seed(seed)
                 self._random.append(self._random_state())
             for module in self.modules:
-                module.train()
+                train(module)
             yield
             for module in self.modules:
                 module.eval()
@@ -150,6 +150,14 @@ class Autograd:
             torch.cuda.set_rng_state(state, self.device)
         else:
             torch.set_rng_state(state)
+
+
+def train(module: nn.Module) -> None:
+    """Put the module into training mode; batch normalization that is frozen keeps its statistics."""
+    module.train()
+    for one in module.modules():
+        if isinstance(one, nn.modules.batchnorm._BatchNorm) and one.affine and not one.weight.requires_grad:
+            one.eval()
 
 
 def smallest_batch(module: nn.Module) -> int:

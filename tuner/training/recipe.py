@@ -79,6 +79,11 @@ class Recipe:
     gradient_clip: float | None = None
     """The largest Euclidean norm of the gradient."""
 
+    frozen: int = 0
+    """So many of the lowest layers do not learn; the head always does."""
+    layer_decay: float = 1.0
+    """The learning rate of a layer is this times that of the layer above it (see layers.py)."""
+
     patience: int | None = None
     """Early stopping: epochs without improvement before the member stops; None never stops."""
     min_delta: float = 0.0
@@ -95,6 +100,7 @@ class Recipe:
             ("step_size", 1),
             ("patience", 1),
             ("plateau_patience", 0),
+            ("frozen", 0),
         ):
             _check_whole(name, getattr(self, name), least)
         _check_whole("seed", self.seed, 0)
@@ -104,7 +110,7 @@ class Recipe:
             (("l1", "l2", "weight_decay", "min_delta"), 0.0, math.inf, "a finite number of 0 or more"),
             (("momentum", "beta1", "beta2", "alpha"), 0.0, below_one, "at least 0 and below 1"),
             (("warmup", "final_factor"), 0.0, 1.0, "between 0 and 1"),
-            (("data_fraction", "gamma"), tiny, 1.0, "above 0 and at most 1"),
+            (("data_fraction", "gamma", "layer_decay"), tiny, 1.0, "above 0 and at most 1"),
             (("peak",), tiny, below_one, "above 0 and below 1"),
         ):
             for name in names:

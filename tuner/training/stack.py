@@ -44,6 +44,8 @@ class Stack:
         self.plateau = schedules.Plateau(self.recipes, self.table)
         self.stopping = EarlyStopping(self.recipes, self.table)
         self.optimizers = self._optimizers()
+        self._scales = self._learning_rate_scales()
+        self._before = torch.empty_like(self.weights) if self._scales is not None else self.weights
 
     def _table(self, name: str, members: Sequence[Member]) -> Tensor:
         """Return one tensor of all members ``[M, ...]``. Single numbers stay on the host."""
@@ -76,6 +78,14 @@ class Stack:
             start = rows.stop
         return groups
 
+    def _learning_rate_scales(self) -> Tensor | None:
+        """Return what each number's learning rate is scaled by ``[M, P]``; ``None`` if none is scaled."""
+        if all(member.scales is None for member in self.members):
+            return None
+        whole = torch.ones_like(self.weights[0], device="cpu")
+        scales = [whole if member.scales is None else member.scales for member in self.members]
+        return torch.stack(scales).to(self.device)
+
     def begin(self, steps: int) -> Tensor:
         """Prepare an epoch of so many steps; return its learning rates ``[M, steps]``, float64, on the host."""
         factors = torch.stack([schedules.factors(m.recipe, m.epoch, steps) for m in self.members])
@@ -90,10 +100,18 @@ class Stack:
         return rates
 
     def step(self, index: int) -> None:
-        """Change all weights by the gradient that lies ready: the epoch's step of this index."""
+        """Change all weights by the gradient that lies ready: the epoch's step of this index.
+
+        The change is proportional to the learning rate, with every optimizer and with weight decay; so a learning rate
+        that is scaled scales the change.
+        """
+        if self._scales is not None:
+            self._before.copy_(self.weights)
         self.penalties.apply(index)
         for _, optimizer in self.optimizers:
             optimizer.step(index)
+        if self._scales is not None:
+            torch.lerp(self._before, self.weights, self._scales, out=self.weights)
 
     def keep_buffers(self) -> None:
         """Copy what the network has learned beside its weights into the table."""

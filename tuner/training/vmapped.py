@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tuner.training.losses import Loss
-from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch
+from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch, train
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Vmapped:
 
     @contextmanager
     def epoch(self, seeds: Sequence[int]) -> Iterator[None]:
-        self.base.train()
+        train(self.base)
         yield
         self.base.eval()
 
