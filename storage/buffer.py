@@ -35,6 +35,7 @@ class Unwritten:
     system_attrs: dict[str, str] = field(default_factory=dict)  # key: JSON
     epochs: dict[int, str] = field(default_factory=dict)  # epoch: JSON
     checkpoints: dict[int, tuple[str, int, str]] = field(default_factory=dict)  # epoch: (uri, bytes, sha256)
+    progressed: bool = False  # the workers that died with the trial are forgotten
     state: TrialState | None = None
     values: list[float] | None = None
     completed: datetime | None = None
@@ -43,6 +44,7 @@ class Unwritten:
         """Take over what was written later, which wins."""
         for name in ("params", "reports", "user_attrs", "system_attrs", "epochs", "checkpoints"):
             getattr(self, name).update(getattr(later, name))
+        self.progressed |= later.progressed
         self.token = later.token if later.token is not None else self.token
         if later.state is not None:
             self.state, self.values, self.completed = later.state, later.values, later.completed
@@ -51,9 +53,10 @@ class Unwritten:
 class HeldTrial:
     """A trial leased to this storage object. Memory is the truth about it: nobody else may write to it."""
 
-    def __init__(self, trial: FrozenTrial, study_id: int, token: int) -> None:
+    def __init__(self, trial: FrozenTrial, study_id: int, token: int, losses: int = 0) -> None:
         self.study_id = study_id
         self.token = token
+        self.losses = losses  # workers that died with it since its last checkpoint
         self._trial = trial  # its containers are ours alone
         self._shared: FrozenTrial | None = None
 
@@ -191,6 +194,7 @@ _TARGETS = {
         table=schema.trials, keys=("trial_id",), columns=("trial_id", "state", "datetime_complete"), exists=True
     ),
     "ended": Target(table=schema.tuner_leases, keys=("trial_id",), columns=("trial_id", "expires"), exists=True),
+    "progressed": Target(table=schema.tuner_leases, keys=("trial_id",), columns=("trial_id", "losses"), exists=True),
 }
 
 _trials, _leases = schema.trials, schema.tuner_leases
@@ -274,6 +278,8 @@ def _collect(rows: dict[str, list[dict[str, Any]]], trial_id: int, entry: Unwrit
         rows["told"].append({"trial_id": trial_id, "state": entry.state.name, "datetime_complete": completed})
         if entry.token is not None:
             rows["ended"].append({"trial_id": trial_id, "expires": None})
+    elif entry.progressed:  # PostgreSQL updates a row once a statement
+        rows["progressed"].append({"trial_id": trial_id, "losses": 0})
 
 
 def to_json(value: Any) -> str:

@@ -18,6 +18,9 @@ from storage.reading import load_trials
 from storage.records import Claim, WorkerRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from optuna.study import StudyDirection
     from sqlalchemy import Connection
 
 _LOOK_FOR_EXPIRED = 1.0  # seconds between two looks for expired leases by asks
@@ -48,6 +51,7 @@ class Coordination(Progress):
         tries = 0
         begun = datetime.now()
         begun_before: set[int] = set()
+        losses: dict[int, tuple[int, str]] = {}
         spared = self.held()
 
         def work(connection: Connection) -> tuple[list[FrozenTrial], dict[int, int]]:
@@ -56,6 +60,7 @@ class Coordination(Progress):
             budget, stop = leases.lock_study(connection, study_id)
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
                 begun_before.update(earlier)
+                losses.update(leases.losses(connection, earlier))
                 return load_trials(connection, earlier), {}
             if stop:
                 return [], {}
@@ -65,6 +70,7 @@ class Coordination(Progress):
             ids = [trial_id for trial_id, _ in candidates]
             taken = leases.take_waiting(self.database, connection, ids, terms)
             old = load_trials(connection, taken)
+            losses.update(leases.losses(connection, taken) if begun_before else {})
             wanted = New(study_id=study_id, count=k - len(taken), below=budget, start=begun, known=tail)
             new = leases.add_and_lease(self.database, connection, wanted, terms) if wanted.count else {}
             return old, new
@@ -85,9 +91,19 @@ class Coordination(Progress):
             cache.tail = max((cache.tail, *new.items()))
             claims = []
             for trial in (*old, *(_new_trial(trial_id, number, begun) for trial_id, number in new.items())):
-                self._hold(copy_trial(trial), study_id, terms.token)
-                resumed = trial._trial_id in begun_before
-                claims.append(Claim(trial_id=trial._trial_id, number=trial.number, token=terms.token, resumed=resumed))
+                trial_id = trial._trial_id
+                lost, lost_by = losses.get(trial_id, (0, ""))
+                self._hold(copy_trial(trial), study_id, terms.token, losses=lost)
+                claims.append(
+                    Claim(
+                        trial_id=trial_id,
+                        number=trial.number,
+                        token=terms.token,
+                        resumed=trial_id in begun_before,
+                        losses=lost,
+                        lost_by=lost_by,
+                    )
+                )
             return claims
 
     def rewind(self, trial_id: int, epoch: int | None) -> None:
@@ -194,6 +210,28 @@ class Coordination(Progress):
             spared = self.held()
             self.database.write(lambda c: leases.expire(self.database, c, study_id, spared))
 
+    # -- studies
+
+    def create_study(
+        self,
+        name: str,
+        directions: Sequence[StudyDirection],
+        *,
+        user_attrs: Mapping[str, Any],
+        system_attrs: Mapping[str, Any],
+        budget: int | None,
+    ) -> int:
+        """Create a study with its attributes and its budget in one transaction; return its id.
+
+        Raises:
+            DuplicatedStudyError: the name is taken.
+        """
+        self._need_our_tables()
+        new = studies.NewStudy(
+            name=name, directions=directions, user_attrs=user_attrs, system_attrs=system_attrs, budget=budget
+        )
+        return self.database.write(lambda c: studies.create_whole(c, new))
+
     # -- budget and stop flag
 
     def set_budget(self, study_id: int, n_trials: int | None) -> None:
@@ -245,14 +283,20 @@ class Coordination(Progress):
         self._keep()
         return self._worker_id
 
-    def unregister_worker(self, worker_id: int) -> None:
-        """Note that a worker has left or died; what it still held is released at once."""
+    def unregister_worker(self, worker_id: int, *, died: str = "") -> None:
+        """Note that a worker has left or died; what it still held is released at once.
+
+        Who saw it die says how: that counts against the trials it held, see :class:`storage.Claim`.
+        """
         if worker_id == self._worker_id:
             self.release(self.held())
             self._worker_id = None
 
         def work(connection: Connection) -> None:
-            leases.set_free(connection, studies.remove_worker(self.database, connection, worker_id))
+            left = studies.remove_worker(self.database, connection, worker_id)
+            leases.set_free(connection, left)
+            if died:
+                leases.note_loss(connection, left, died)
 
         self._need_our_tables()
         self.database.write(work)

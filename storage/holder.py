@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from storage import buffer, bulk, keeper, leases, migration, schema, studies
+from storage import buffer, keeper, leases, migration, schema, studies
 from storage.buffer import HeldTrial, Unwritten
-from storage.bulk import Target
 from storage.cache import StudyCache
 from storage.engine import PATIENCE, Database
 from storage.errors import LeaseLostError, StorageError
@@ -214,9 +213,7 @@ class Holder:
         self, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str], connection: Connection
     ) -> tuple[set[int], set[int]]:
         for (table, study_id, key), text in attrs.items():
-            row = {"study_id": study_id, "key": key, "value_json": text}
-            target = Target(table=schema.optuna_tables.tables[table], keys=("study_id", "key"), columns=tuple(row))
-            bulk.write(connection, [(target, [row])])
+            studies.write_attributes(connection, schema.optuna_tables.tables[table], study_id, {key: text})
         return buffer.write(self.database, connection, pending)
 
     def _settle(self, pending: Mapping[int, Unwritten], lost: set[int]) -> None:
@@ -282,11 +279,11 @@ class Holder:
         held = self._held.get(trial_id)
         return held is not None and held.token == token
 
-    def _hold(self, trial: FrozenTrial, study_id: int, token: int) -> None:
+    def _hold(self, trial: FrozenTrial, study_id: int, token: int, *, losses: int = 0) -> None:
         trial_id = trial._trial_id
         self._lost.discard(trial_id)
         self._given_back.discard(trial_id)
-        self._held[trial_id] = HeldTrial(trial, study_id, token)
+        self._held[trial_id] = HeldTrial(trial, study_id, token, losses)
         self._cache(study_id).add_open(trial_id)
         self._keep()
 

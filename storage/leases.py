@@ -142,6 +142,20 @@ def set_free(connection: Connection, trial_ids: Collection[int], leased: bool = 
         )
 
 
+def note_loss(connection: Connection, trial_ids: Collection[int], how: str) -> None:
+    """Note that the holder of these trials has died, and how."""
+    lost = {"losses": _leases.c.losses + 1, "lost_by": how}
+    for chunk in chunks(trial_ids):
+        connection.execute(update(_leases).where(_leases.c.trial_id.in_(chunk)).values(lost))
+
+
+def losses(connection: Connection, trial_ids: Collection[int]) -> dict[int, tuple[int, str]]:
+    """Return {trial id: (how many holders died since its last checkpoint, how the last one did)} of those with any."""
+    query = select(_leases.c.trial_id, _leases.c.losses, _leases.c.lost_by)
+    found = connection.execute(query.where(_leases.c.trial_id.in_(list(trial_ids)), _leases.c.losses > 0))
+    return {row[0]: (row[1], row[2] or "") for row in found}
+
+
 def waiting(connection: Connection, study_id: int, below: int | None, limit: int) -> list[tuple[int, bool]]:
     """Return (trial id, begun before) of waiting trials: interrupted ones first, then by id.
 

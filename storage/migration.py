@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import optuna
-from sqlalchemy import func, insert, inspect, literal_column, select
+from sqlalchemy import func, insert, inspect, literal_column, select, update
 
 from storage import schema
 from storage.errors import SchemaError, StorageNotFoundError
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from storage.engine import Database
+
+_UPGRADES = {
+    1: (
+        "ALTER TABLE tuner_workers ADD COLUMN machine VARCHAR(512)",
+        "ALTER TABLE tuner_leases ADD COLUMN losses INTEGER DEFAULT 0 NOT NULL",
+        "ALTER TABLE tuner_leases ADD COLUMN lost_by VARCHAR(512)",
+    ),
+}
+"""What makes our tables of one version those of the next."""
 
 _LOCK = 0x74756E6572  # "tuner": the number of PostgreSQL's advisory lock
 
@@ -106,6 +115,20 @@ def _check_ours(database: Database) -> None:
             f"storage '{database.safe_url}' was made by a newer tuner (tables {version}, known here: "
             f"{schema.OUR_SCHEMA}); run: pip install -U tuner"
         )
+    if version is not None and version < schema.OUR_SCHEMA:
+        database.write(_upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    """Bring our tables to this version, whichever they are in; any number of processes may do so at once."""
+    _lock(connection)
+    table = schema.tuner_version
+    version = int(connection.execute(select(table.c.version)).scalar_one())
+    for older in range(version, schema.OUR_SCHEMA):
+        for statement in _UPGRADES[older]:
+            connection.exec_driver_sql(statement)
+        connection.execute(update(table).values(version=older + 1))
+    _unlock(connection)
 
 
 def _lock(connection: Connection) -> None:

@@ -72,6 +72,9 @@ class Progress(Holder):
         with self._memory:
             entry = self._buffer_ours(record.trial_id)
             entry.checkpoints[record.epoch] = (record.uri, record.bytes, record.sha256)
+            held = self._held[record.trial_id]
+            if held.losses:
+                held.losses, entry.progressed = 0, True
         self._keep()
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:

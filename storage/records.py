@@ -13,6 +13,8 @@ class Claim:
     number: int  # the trial's number in its study, from 0
     token: int  # fencing token: a write that carries an older one is refused by the database
     resumed: bool  # somebody worked on it before: look for its last checkpoint
+    losses: int = 0  # how many workers in a row died with it since its last checkpoint
+    lost_by: str = ""  # how the last of them died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class WorkerRecord:
     name: str
     host: str
     pid: int
+    machine: str | None  # where the pid means something; None: not known
     started: float  # seconds since 1970, by the database's clock
     last_seen: float  # seconds since 1970, by the database's clock
     trials: int  # trials it holds now

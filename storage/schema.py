@@ -47,7 +47,7 @@ OLDER_REVISIONS = (
     "v3.0.0.c",
     "v3.0.0.d",
 )
-OUR_SCHEMA = 1  # raised when a tuner_ table changes
+OUR_SCHEMA = 2  # raised when a tuner_ table changes; migration.py knows how the older ones become it
 
 _KEY = 512
 _DOUBLE = 53
@@ -213,6 +213,7 @@ tuner_workers = Table(
     Column("started", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
     Column("departed", Double),  # NULL = has not said goodbye
+    Column("machine", String(_KEY)),  # where its process number means something, see machine.here()
     Index("ix_tuner_workers_study_id", "study_id"),
 )
 tuner_leases = Table(
@@ -224,6 +225,8 @@ tuner_leases = Table(
     Column("token", BigInteger),  # NULL = nobody holds it
     Column("attempt", Integer, nullable=False),  # how many times the trial was begun or continued
     Column("expires", Double),  # seconds since 1970; NULL = not held (released or finished)
+    Column("losses", Integer, nullable=False, server_default="0"),  # holders that died since its last checkpoint
+    Column("lost_by", String(_KEY)),  # how the last of them died
     Index("ix_tuner_leases_study_id_expires", "study_id", "expires"),
 )
 tuner_epochs = Table(

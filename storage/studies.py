@@ -7,7 +7,8 @@ import os
 import socket
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import DuplicatedStudyError
@@ -15,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from sqlalchemy import and_, delete, func, insert, inspect, or_, select, update
 
-from storage import bulk, schema
+from storage import bulk, machine, schema
 from storage.bulk import Target
 from storage.leases import lock_study, seconds_now
 from storage.records import WorkerRecord
@@ -47,6 +48,45 @@ def create(connection: Connection, directions: Sequence[StudyDirection], name: s
     ]
     connection.execute(insert(schema.study_directions), rows)
     return study_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewStudy:
+    """A study with all that it starts with."""
+
+    name: str
+    directions: Sequence[StudyDirection]
+    user_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+    budget: int | None
+    folder: str = field(default_factory=lambda: uuid.uuid4().hex[:12])  # see :func:`folder`
+
+
+def create_whole(connection: Connection, new: NewStudy) -> int:
+    """Insert a study with its attributes and budget and return its id; done twice, it is the same study.
+
+    Raises:
+        DuplicatedStudyError: the name is taken by another study.
+    """
+    ours = schema.tuner_studies
+    made = connection.execute(select(ours.c.study_id).where(ours.c.folder == new.folder)).scalar()
+    if made is not None:
+        return int(made)
+    study_id = create(connection, new.directions, new.name)
+    for table, values in (
+        (schema.study_user_attributes, new.user_attrs),
+        (schema.study_system_attributes, new.system_attrs),
+    ):
+        write_attributes(connection, table, study_id, {key: json.dumps(value) for key, value in values.items()})
+    connection.execute(insert(ours).values(study_id=study_id, budget=new.budget, folder=new.folder))
+    return study_id
+
+
+def write_attributes(connection: Connection, table: Table, study_id: int, texts: Mapping[str, str]) -> None:
+    """Write the study's user or system attributes, given as JSON."""
+    rows = [{"study_id": study_id, "key": key, "value_json": text} for key, text in texts.items()]
+    target = Target(table=table, keys=("study_id", "key"), columns=("study_id", "key", "value_json"))
+    bulk.write(connection, [(target, rows)])
 
 
 def delete_study(connection: Connection, study_id: int, ours: bool) -> None:
@@ -193,6 +233,7 @@ def add_worker(database: Database, connection: Connection, study_id: int, name: 
         "name": name,
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "machine": machine.here(),
         "started": now,
         "last_seen": now,
     }
@@ -221,10 +262,10 @@ def living_workers(database: Database, connection: Connection, study_id: int, si
     now = seconds_now(database, connection)
     holds = func.count(leases.c.trial_id)
     query = (
-        select(w.c.worker_id, w.c.name, w.c.host, w.c.pid, w.c.started, w.c.last_seen, holds)
+        select(w.c.worker_id, w.c.name, w.c.host, w.c.pid, w.c.machine, w.c.started, w.c.last_seen, holds)
         .join_from(w, leases, and_(leases.c.worker_id == w.c.worker_id, leases.c.expires > now), isouter=True)
         .where(w.c.study_id == study_id, w.c.departed.is_(None))
-        .group_by(*list(w.c)[:1], w.c.name, w.c.host, w.c.pid, w.c.started, w.c.last_seen)
+        .group_by(w.c.worker_id, w.c.name, w.c.host, w.c.pid, w.c.machine, w.c.started, w.c.last_seen)
         .having(or_(w.c.last_seen > now - silence, holds > 0))
         .order_by(w.c.worker_id)
     )
@@ -234,9 +275,10 @@ def living_workers(database: Database, connection: Connection, study_id: int, si
             name=row[1],
             host=row[2],
             pid=row[3],
-            started=row[4],
-            last_seen=row[5],
-            trials=row[6],
+            machine=row[4],
+            started=row[5],
+            last_seen=row[6],
+            trials=row[7],
         )
         for row in connection.execute(query)
     ]

@@ -24,7 +24,10 @@ FAILURE = "failure"
 DIVERGED = "diverged"
 OUT_OF_MEMORY = "out_of_memory"
 OBJECTIVE_ERROR = "objective_error"
-FAILURE_CLASSES = (DIVERGED, OUT_OF_MEMORY, OBJECTIVE_ERROR)
+TIMED_OUT = "timed_out"
+LOST = "lost"
+"""It took its worker with it, again and again."""
+FAILURE_CLASSES = (DIVERGED, OUT_OF_MEMORY, TIMED_OUT, OBJECTIVE_ERROR, LOST)
 
 NOT_ASSESSED = "not_assessed"
 """Trial: why there are no scores of its restored weights."""

@@ -12,8 +12,14 @@ from tuner import attributes
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from storage import Claim
+
 SAME_ERRORS = 3
 """A study whose first trials fail so often in the same way is stopped."""
+MOST_LOSSES = 3
+"""A trial with which so many workers in a row died, without a checkpoint in between, is not taken up again."""
+SUSPECT_LOSSES = 2
+"""A trial with which so many died is taken up alone: the next death shows whose fault it is."""
 
 _OURS = Path(__file__).resolve().parent
 
@@ -23,6 +29,14 @@ def describe(error: BaseException) -> dict[str, Any]:
     kind = attributes.OUT_OF_MEMORY if is_out_of_memory(error) else attributes.OBJECTIVE_ERROR
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return {"class": kind, "reason": reason, "traceback": own_traceback(error)}
+
+
+def describe_loss(claim: Claim) -> dict[str, Any]:
+    """Return what is noted with a trial that took its workers with it."""
+    return {
+        "class": attributes.LOST,
+        "reason": f"{claim.losses} workers in a row died with it; the last {claim.lost_by}",
+    }
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -50,7 +64,7 @@ def hopeless(trials: Iterable[FrozenTrial]) -> dict[str, Any] | None:
     for trial in trials:
         if trial.state.is_finished():
             failure = trial.user_attrs.get(attributes.FAILURE)
-            if failure is None or failure["class"] != attributes.OBJECTIVE_ERROR:
+            if failure is None or failure["class"] not in {attributes.OBJECTIVE_ERROR, attributes.LOST}:
                 return None
             failures.append(failure)
     same = len({failure["reason"] for failure in failures}) == 1

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from storage import LeaseLostError, StorageError
 from tuner import search
+from tuner.time_limit import TimedOutError, time_limit
 from tuner.worker import Leaving, Worker
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class FunctionWorker(Worker):
         self.function = function
 
     def advance(self) -> bool:
-        claims = self.storage.claim(self.study_id, 1)
+        claims = self.claim(1)
         for claim in claims:
             with contextlib.suppress(LeaseLostError):  # another worker has it now
                 self._run(claim)
@@ -44,7 +45,10 @@ class FunctionWorker(Worker):
     def _run(self, claim: Claim) -> None:
         trial = self.open_trial(claim)
         try:
-            values = self.function(trial)
+            with time_limit(self.spec.training.trial_timeout):
+                values = self.function(trial)
+        except TimedOutError:
+            self.tell_timed_out(trial, after="")
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)
         except KeyboardInterrupt:

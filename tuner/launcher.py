@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 LEAVE_SECONDS = 20.0
 """How long workers may take to checkpoint and leave before they are killed."""
 MOST_RESTARTS = 10
-"""A worker that dies so often without a word is not started again."""
+"""A worker that dies so often without a word, while no trial of the study ends, is not started again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +89,27 @@ class Standby:
 
 
 class Launcher:
-    """Runs workers until all have left. Use it as a context manager: leaving it leaves no process behind."""
+    """Runs workers until all have left. Use it as a context manager: leaving it leaves no process behind.
+
+    ``on_loss`` is told the settings, the process number and the end of a worker that died without a word, before
+    another is started in its place; ``ended`` says how many trials of the study have ended.
+    """
 
     def __init__(
         self,
         settings: list[WorkerSettings],
         *,
-        on_loss: Callable[[WorkerSettings, int], None],
+        on_loss: Callable[[WorkerSettings, int, str], None],
+        ended: Callable[[], int],
         standby: Standby | None = None,
     ) -> None:
         self._waiting = settings
         self._on_loss = on_loss
+        self._ended = ended
         self._standby = standby
         self._processes: list[_Process] = []
-        self._restarts = 0
+        self._restarts: Counter[int] = Counter()
+        self._ended_before = 0
         self._leaving = False
         self.departures: list[Departure] = []
 
@@ -138,14 +147,22 @@ class Launcher:
             _close(process)
             self._processes.remove(process)
             departure = process.departure or _lost(process)
-            if process.departure is None and not self._leaving and self._restarts < MOST_RESTARTS:
-                self._restarts += 1
-                self._on_loss(process.settings, process.popen.returncode)
+            if process.departure is None and not self._leaving and self._may_restart(process.settings.index):
+                self._on_loss(process.settings, process.popen.pid, how_it_ended(process.popen.returncode))
                 self._processes.append(_start(process.settings))
                 continue
             self.departures.append(departure)
             if departure.exit_code not in (0, 130, 143):
                 self.ask_to_leave()
+
+    def _may_restart(self, index: int) -> bool:
+        """Whether the worker may be started once more: a study that gets on is not given up."""
+        ended = self._ended()
+        if ended > self._ended_before:
+            self._restarts.clear()
+        self._ended_before = ended
+        self._restarts[index] += 1
+        return self._restarts[index] <= MOST_RESTARTS
 
     def ask_to_leave(self) -> None:
         """Ask every worker to checkpoint, release its trials and leave."""
@@ -234,9 +251,17 @@ def _close(process: _Process) -> None:
             process.popen.stdin.close()
 
 
+def how_it_ended(code: int) -> str:
+    """Return in words what the exit code of a process that said nothing means."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+    return f"was killed by signal {-code}"
+
+
 def _lost(process: _Process) -> Departure:
-    code = process.popen.returncode
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    how = how_it_ended(process.popen.returncode)
     return Departure(reason="lost", exit_code=1, message=f"worker {process.settings.index} {how}")
 
 

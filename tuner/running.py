@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optuna.trial import TrialState
+
 import tuner.errors
-from storage import StorageUnreachableError
+from storage import StorageUnreachableError, machine
 from tuner import attributes
 from tuner.errors import ObjectiveError, TunerError, UsageError
 from tuner.launcher import Departure, Launcher, Standby, WorkerSettings
@@ -28,6 +29,7 @@ Observer = Callable[["Results"], None]
 """Called a few times a second while a study runs, and once at its end."""
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 BUDGET_SPENT = "budget spent"
 LAST_WORDS_SECONDS = 2.0
 """How long a database that was given up may take for what is still to be said to it."""
@@ -128,7 +130,12 @@ def run(
     ]
     reason = "interrupted"
     free_the_dead(results)
-    launcher = Launcher(settings, on_loss=lambda worker, code: _replace(results, worker, code), standby=standby)
+    launcher = Launcher(
+        settings,
+        on_loss=lambda worker, pid, how: _replace(results, worker, pid, how),
+        ended=lambda: storage.get_n_trials(results.study_id, ENDED),
+        standby=standby,
+    )
     try:
         with launcher:
             _watch(launcher, results, observer)
@@ -155,18 +162,20 @@ def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> N
         time.sleep(OBSERVE_SECONDS)
 
 
-def _replace(results: Results, settings: WorkerSettings, code: int) -> None:
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+def _replace(results: Results, settings: WorkerSettings, pid: int, how: str) -> None:
     log.warning("worker %d %s; another takes its place and continues its trials", settings.index, how)
-    free_the_dead(results)
+    free_the_dead(results, {pid: how})
 
 
-def free_the_dead(results: Results) -> None:
-    """Release what workers of this machine held whose process is gone, instead of waiting for their leases to end."""
-    host = socket.gethostname()
+def free_the_dead(results: Results, seen_to_die: Mapping[int, str] | None = None) -> None:
+    """Release what workers of this machine held whose process is gone, instead of waiting for their leases to end.
+
+    ``seen_to_die`` says how processes ended that died of themselves: that counts against their trials.
+    """
     for worker in results.storage.list_workers(results.study_id):
-        if worker.host == host and not _lives(worker.pid):
-            results.storage.unregister_worker(worker.worker_id)
+        if worker.machine == machine.here() and not _lives(worker.pid):
+            how = (seen_to_die or {}).get(worker.pid, "")
+            results.storage.unregister_worker(worker.worker_id, died=how)
 
 
 def _lives(pid: int) -> bool:

@@ -42,6 +42,9 @@ def check_name(name: str) -> str:
     return name
 
 
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+
+
 class EarlyStopping(Section):
     """``[training.early_stopping]``"""
 
@@ -70,6 +73,11 @@ class Training(Section):
 
     epochs: int = Field(50, ge=1, le=1_000_000, description="most epochs a trial may train")
     early_stopping: EarlyStopping = EarlyStopping()
+    trial_timeout: Duration | None = Field(
+        None,
+        description="time that one trial may train, in a cohort its share of it; it ends with the epoch it is in",
+        examples=["10m"],
+    )
     penalise_biases: bool = Field(False, description="whether L1, L2 and weight decay also pull on biases")
     cohort: int | None = Field(
         None,
@@ -95,7 +103,7 @@ class Budget(Section):
     """``[budget]``: the study ends at whichever comes first."""
 
     trials: int | None = Field(100, ge=1, le=10_000_000, description="the study's total, under any number of workers")
-    timeout: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
+    timeout: Duration | None = Field(
         None,
         description="time of one run, e.g. '1h30m'; what is unfinished then is continued by the next",
         examples=["1h30m"],
@@ -136,8 +144,15 @@ def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
     return spec
 
 
-SAFE_TO_CHANGE = ("budget.", "space.", "training.checkpoints.", "training.cohort", "training.device")
-"""Where a study file may differ from the stored study: the budget, a space that got wider, where things run."""
+SAFE_TO_CHANGE = (
+    "budget.",
+    "space.",
+    "training.checkpoints.",
+    "training.cohort",
+    "training.device",
+    "training.trial_timeout",
+)
+"""Where a study file may differ from the stored study: budget and time, a space that got wider, where things run."""
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:

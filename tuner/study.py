@@ -226,12 +226,13 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
             f"study '{spec.name}' exists already; continue it with `tuner resume {spec.name}`, "
             "or choose another name with --name"
         )
-    study_id = opened.create_new_study(prepared.directions, spec.name)
-    with opened.batch():
-        opened.set_study_system_attr(study_id, attributes.METRIC_NAMES, prepared.metric_names)
-        attributes.write_spec(opened, study_id, prepared.spec)
-        opened.set_study_user_attr(study_id, attributes.DATA, prepared.data)
-        opened.set_budget(study_id, spec.budget.trials)
+    study_id = opened.create_study(
+        spec.name,
+        prepared.directions,
+        user_attrs={attributes.SPEC: prepared.spec.model_dump(mode="json"), attributes.DATA: prepared.data},
+        system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
+        budget=spec.budget.trials,
+    )
     for note in prepared.data.get("notes", ()):
         notes.info("%s: %s", prepared.data.get("source", where), note)
     return Results(opened, spec.name, study_id)

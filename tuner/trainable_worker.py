@@ -40,6 +40,8 @@ class Running:
     member: Member
     scores: dict[int, list[float]] = field(default_factory=dict)
     """The optimised metrics after each epoch of this run."""
+    seconds: float = 0.0
+    """Training time of all its runs; of a cohort's, its share."""
 
 
 class TrainableWorker(Worker):
@@ -100,8 +102,9 @@ class TrainableWorker(Worker):
 
     def _fill(self) -> int:
         """Claim as many trials as there are free places, let them join their cohorts; return how many were claimed."""
-        free = self.places - len(self.running)
-        claims = self.storage.claim(self.study_id, free) if free > 0 else []
+        alone = any(running.claim.losses >= failures.SUSPECT_LOSSES for running in self.running.values())
+        free = 0 if alone else self.places - len(self.running)
+        claims = self.claim(free) if free > 0 else []
         for claim in claims:
             with contextlib.suppress(LeaseLostError):  # another worker has it now
                 self._begin(claim)
@@ -123,7 +126,9 @@ class TrainableWorker(Worker):
         if checkpoint is not None:
             self.checkpoints.restore(member, checkpoint)
         self.cohort.join(member)
-        self.running[claim.number] = Running(claim=claim, trial=trial, member=member)
+        before = self.storage.epochs(claim.trial_id) if checkpoint is not None else []
+        seconds = sum(scores["seconds"] for _, scores in before)
+        self.running[claim.number] = Running(claim=claim, trial=trial, member=member, seconds=seconds)
 
     def _make(self, number: int, params: Mapping[str, Any]) -> Member:
         """Return the untrained member of a trial."""
@@ -192,12 +197,20 @@ class TrainableWorker(Worker):
         self.storage.record_epoch(running.claim.trial_id, result.epoch, scores)
         if len(self.metrics) == 1:
             running.trial.report(optimised[0], result.epoch)
+        running.seconds += result.seconds
         if result.diverged or result.stopped or result.finished:
+            return True
+        if self._over_time(running):
+            self.cohort.leave(running.member)
             return True
         if len(self.metrics) == 1 and running.trial.should_prune():
             self.cohort.leave(running.member)
             return True
         return False
+
+    def _over_time(self, running: Running) -> bool:
+        limit = self.spec.training.trial_timeout
+        return limit is not None and running.seconds > limit
 
     def _tell(self, running: Running, result: EpochResult) -> None:
         """Tell how a trial ended, unless its lease is gone: then another worker will."""
@@ -220,7 +233,10 @@ class TrainableWorker(Worker):
             running.trial.set_user_attr(attributes.NOT_ASSESSED, f"{type(error).__name__}: {error}")
         values = self._values_at(running, result.best_epoch or result.epoch)
         if not (result.stopped or result.finished):
-            self.study.tell(running.trial, state=TrialState.PRUNED)
+            if self._over_time(running):
+                self.tell_timed_out(running.trial, after=f": {running.seconds:.3g} s after epoch {result.epoch}")
+            else:
+                self.study.tell(running.trial, state=TrialState.PRUNED)
         elif any(map(math.isnan, values)):
             reason = "a metric is not defined on the validation part: " + ", ".join(map(str, values))
             running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.OBJECTIVE_ERROR, "reason": reason})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
-from storage import StorageUnreachableError
+from storage import LeaseLostError, StorageUnreachableError
 from tuner import attributes, failures, search, stopping
 from tuner.errors import ObjectiveError
 from tuner.pruning import at_scale
@@ -107,6 +108,32 @@ class Worker(ABC):
     def put_down(self) -> None:
         """Give back all that is held, in a state from which it can be continued."""
 
+    def claim(self, free: int) -> list[Claim]:
+        """Claim trials for so many free places and return those to work on.
+
+        One that has cost too many workers is told as failed instead. One that may be about to is returned alone.
+
+        Raises:
+            ObjectiveError: when the study's first trials all cost their workers.
+        """
+        claims = self.storage.claim(self.study_id, free)
+        while lost := [claim for claim in claims if claim.losses >= failures.MOST_LOSSES]:
+            for claim in lost:
+                self._tell_lost(claim)
+            claims = [claim for claim in claims if claim not in lost] or self.storage.claim(self.study_id, free)
+        suspect = next((claim for claim in claims if claim.losses >= failures.SUSPECT_LOSSES), None)
+        if suspect is None:
+            return claims
+        self.put_down()
+        self.storage.release([claim.trial_id for claim in claims if claim is not suspect])
+        return [suspect]
+
+    def _tell_lost(self, claim: Claim) -> None:
+        with contextlib.suppress(LeaseLostError), self.storage.batch():
+            self.storage.set_trial_user_attr(claim.trial_id, attributes.FAILURE, failures.describe_loss(claim))
+            self.study.tell(claim.number, state=TrialState.FAIL)
+        self._give_up_if_hopeless()
+
     def open_trial(self, claim: Claim, *, epoch: int | None = None) -> optuna.Trial:
         """Return the claimed trial, with nothing reported after ``epoch`` (``None``: nothing at all).
 
@@ -127,10 +154,19 @@ class Worker(ABC):
         trial.set_user_attr(attributes.FAILURE, failure)
         out_of_memory = failure["class"] == attributes.OUT_OF_MEMORY
         self.study.tell(trial, state=TrialState.PRUNED if out_of_memory else TrialState.FAIL)
+        self._give_up_if_hopeless()
+
+    def tell_timed_out(self, trial: optuna.Trial, *, after: str) -> None:
+        """Tell that a trial took longer than it may: as pruned, so that the sampler learns from what it reported."""
+        reason = f"longer than trial_timeout = {self.spec.training.trial_timeout:g} s{after}"
+        trial.set_user_attr(attributes.FAILURE, {"class": attributes.TIMED_OUT, "reason": reason})
+        self.study.tell(trial, state=TrialState.PRUNED)
+
+    def _give_up_if_hopeless(self) -> None:
         shared = failures.hopeless(self.study.get_trials(deepcopy=False))
         if shared is not None:
             message = f"the objective failed in the same way in every trial so far: {shared['reason']}"
-            raise ObjectiveError(message, traceback=shared["traceback"])
+            raise ObjectiveError(message, traceback=shared.get("traceback", ""))
 
     def _enough(self) -> str | None:
         budget = self.spec.budget

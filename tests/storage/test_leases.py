@@ -172,6 +172,34 @@ def test_unregistering_a_dead_worker_frees_its_trials_at_once(worker: Open) -> N
     assert [claim.number for claim in second.claim(study_id, 2)] == [0, 1]
 
 
+def test_workers_that_died_with_a_trial_are_counted_until_its_next_checkpoint(worker: Open) -> None:
+    second = worker()
+    study_id = _study(second)
+    for losses in range(3):
+        dead = worker()
+        dead_id = dead.register_worker(study_id, name="dead")
+        (claim,) = dead.claim(study_id, 1)
+        assert (claim.number, claim.losses) == (0, losses)
+        assert claim.lost_by == ("was killed" if losses else "")
+        second.unregister_worker(dead_id, died="was killed")
+    (claim,) = second.claim(study_id, 1)
+    second.record_checkpoint(st.CheckpointRecord(trial_id=claim.trial_id, epoch=1, uri="x", bytes=1, sha256=""))
+    second.release([claim.trial_id])
+    assert [claim.losses for claim in second.claim(study_id, 1)] == [0]
+
+
+def test_a_worker_that_was_not_seen_to_die_does_not_count(worker: Open, clock: Clock) -> None:
+    silent, gone, second = worker(), worker(), worker()
+    study_id = _study(second)
+    silent.claim(study_id, 1)
+    clock.now += 61
+    gone_id = gone.register_worker(study_id, name="gone")
+    gone.claim(study_id, 1)
+    second.unregister_worker(gone_id)
+    (claim,) = second.claim(study_id, 1)
+    assert (claim.number, claim.resumed, claim.losses) == (0, True, 0)
+
+
 def test_a_silent_worker_is_not_listed(worker: Open, clock: Clock) -> None:
     first = worker()
     study_id = _study(first)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from optuna.exceptions import DuplicatedStudyError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import Connection
@@ -51,6 +52,20 @@ def test_an_ask_whose_answer_was_lost_makes_one_trial(storage: st.SQLStorage, mo
     with lost_answer(monkeypatch):
         trial_id = storage.create_new_trial(study_id)
     assert [trial._trial_id for trial in storage.get_all_trials(study_id)] == [trial_id]
+
+
+def test_a_study_whose_answer_was_lost_is_there_once_and_whole(
+    storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minimize = [StudyDirection.MINIMIZE]
+    with lost_answer(monkeypatch):
+        study_id = storage.create_study("new", minimize, user_attrs={"spec": {"a": 1}}, system_attrs={"b": 2}, budget=7)
+    assert [study.study_name for study in storage.get_all_studies()] == ["new"]
+    assert storage.get_study_user_attrs(study_id) == {"spec": {"a": 1}}
+    assert storage.get_study_system_attrs(study_id) == {"b": 2}
+    assert storage.get_budget(study_id) == 7
+    with pytest.raises(DuplicatedStudyError):
+        storage.create_study("new", minimize, user_attrs={}, system_attrs={}, budget=None)
 
 
 def test_a_tell_whose_answer_was_lost_counts_as_told(storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,3 +114,21 @@ def test_a_newer_tuners_tables_are_refused(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(st.SchemaError, match="pip install -U tuner"):
         st.open_storage(url)
+
+
+def test_tables_of_the_first_version_are_brought_up_to_date_when_they_are_opened(empty_url: str) -> None:
+    made = st.open_storage(empty_url)
+    study_id = made.create_new_study([optuna.study.StudyDirection.MINIMIZE], "old")
+    made.claim(study_id, 1)
+    made.close()
+    engine = create_engine(urls.parse(empty_url))
+    with engine.begin() as connection:
+        for table, column in (("tuner_workers", "machine"), ("tuner_leases", "losses"), ("tuner_leases", "lost_by")):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute(schema.tuner_version.update().values(version=1))
+    engine.dispose()
+    opened = st.open_storage(empty_url, create=False)
+    opened.register_worker(study_id, name="new")
+    assert [claim.losses for claim in opened.claim(study_id, 1)] == [0]
+    assert [worker.name for worker in opened.list_workers(study_id)] == ["new"]
+    opened.close()

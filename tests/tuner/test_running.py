@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tuner import study
-from tuner.errors import ObjectiveError, UsageError
+from storage import machine, open_storage
+from tests.tuner import studies
+from tuner import attributes, study
+from tuner.errors import ObjectiveError, TunerError, UsageError
 from tuner.results import Results
-from tuner.running import Machine, plan_workers
+from tuner.running import Machine, free_the_dead, plan_workers
 
 EPOCHS = 250
 SLOW = [f"training.epochs={EPOCHS}", "training.early_stopping.patience=0", "search.pruner=none", "space.batch_size=4"]
@@ -103,6 +105,32 @@ def test_a_study_whose_launcher_ends_leaves_nothing_behind_and_is_resumed(tmp_pa
     check_complete(study.resume("iris", workers=2, storage=url(tmp_path)), 3)
 
 
+CRASHING = """
+import os, signal
+
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number == 1:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return x
+"""
+
+
+def test_a_trial_that_takes_its_workers_with_it_is_told_as_lost_and_the_study_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(CRASHING)
+    results = study.start(f"{tmp_path / 'own.py'}:objective", trials=5, workers=2, storage=url(tmp_path))
+    assert [row.state for row in results.trials()] == ["finished", "failed", "finished", "finished", "finished"]
+    failure = results.trial(1).attributes[attributes.FAILURE]
+    assert failure["class"] == attributes.LOST
+    assert failure["reason"] == "3 workers in a row died with it; the last was killed by signal 11 (SIGSEGV)"
+
+
+def test_an_objective_that_always_takes_its_worker_with_it_ends_the_study(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("import os\n\ndef objective(trial):\n    os._exit(3)\n")
+    with pytest.raises(TunerError, match=r"the same way in every trial so far: 3 workers .* exit code 3"):
+        study.start(f"{tmp_path / 'own.py'}:objective", trials=20, workers=1, storage=url(tmp_path))
+
+
 def test_everything_killed_at_once_is_resumed(tmp_path: Path) -> None:
     with started(tmp_path, 3, 2) as process:
         results = running(url(tmp_path), 2)
@@ -150,3 +178,19 @@ def test_workers_share_cores_and_devices(
 def test_an_impossible_plan_is_refused(workers: int, device: str) -> None:
     with pytest.raises(UsageError):
         plan_workers(Machine(cores=2, gpus=0), workers=workers, trials=None, device=device)
+
+
+def test_a_worker_of_another_container_is_not_taken_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = studies.create(tmp_path)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for place in (machine.here(), "another machine"):
+        other = open_storage(results.storage.safe_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(machine, "here", lambda place=place: place)
+            patched.setattr(os, "getpid", lambda: ended.pid)
+            other.register_worker(results.study_id, name=place)
+        assert len(other.claim(results.study_id, 1)) == 1
+    free_the_dead(results)
+    assert [worker.name for worker in results.storage.list_workers(results.study_id)] == ["another machine"]
+    assert results.storage.open_trials(results.study_id) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import sqlite3
 import textwrap
 import time
@@ -11,8 +12,9 @@ from typing import Any
 import optuna
 import pytest
 
+from storage import open_storage
 from tests.tuner import studies
-from tuner import attributes, study
+from tuner import attributes, failures, study
 from tuner.errors import ObjectiveError, StudyConflictError
 from tuner.results import Results
 from tuner.spec import StudySpec, parse_spec
@@ -112,6 +114,72 @@ def test_a_configuration_that_diverges_is_told_as_such_and_the_study_goes_on(tmp
     failure = results.trial(0).attributes[attributes.FAILURE]
     assert failure["class"] == attributes.DIVERGED
     assert "epoch" in failure["reason"]
+
+
+def lose(results: Results, trials: int) -> None:
+    """Claim so many trials and die with them, as a launcher sees it."""
+    storage = open_storage(results.storage.safe_url)
+    worker_id = storage.register_worker(results.study_id, name="dying")
+    assert len(storage.claim(results.study_id, trials)) == trials
+    results.storage.unregister_worker(worker_id, died="was killed by signal 9 (SIGKILL)")
+
+
+def test_trials_with_which_workers_died_are_tried_alone_so_that_only_the_guilty_one_is_lost(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, search={"sampler": "random", "pruner": "none"})
+    for _ in range(failures.SUSPECT_LOSSES):
+        lose(results, 3)
+    lose(results, 1)
+    worker = studies.make_worker(results, places=4)
+    assert isinstance(worker, TrainableWorker)
+    together: list[set[int]] = []
+    train = worker._train
+
+    def note_and_train() -> None:
+        together.append(set(worker.running))
+        train()
+
+    worker._train = note_and_train  # type: ignore[method-assign]
+    assert worker.run() == "budget spent"
+    assert [row.state for row in results.trials()] == ["failed"] + ["finished"] * 5
+    assert results.trial(0).attributes[attributes.FAILURE]["class"] == attributes.LOST
+    assert {1} in together and {2} in together and {3, 4, 5} in together
+    assert not [trained for trained in together if trained > {1} or trained > {2}]
+
+
+def test_a_trial_that_trains_too_long_ends_with_its_epoch_and_says_so(tmp_path: Path) -> None:
+    results = studies.create(
+        tmp_path,
+        training={"epochs": 100_000, "early_stopping": {"patience": 0}, "trial_timeout": "0.2s"},
+        search={"sampler": "random", "pruner": "none"},
+        budget={"trials": 2},
+    )
+    assert studies.work(results) == "budget spent"
+    for row in results.trials():
+        failure = row.attributes[attributes.FAILURE]
+        assert failure["class"] == attributes.TIMED_OUT
+        epochs = results.epochs(row.number)
+        assert failure["reason"].endswith(f"after epoch {len(epochs)}")
+        seconds = [epoch.scores["seconds"] for epoch in epochs]
+        assert sum(seconds[:-1]) <= 0.2 < sum(seconds)
+
+
+def test_a_function_that_runs_too_long_is_interrupted_and_the_study_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import time\n\ndef objective(trial):\n    trial.report(1.0, 0)\n    while trial.number == 1:\n"
+        "        try:\n            time.sleep(1)\n        except Exception:\n            pass\n    return 1.0\n"
+    )
+    results = studies.create(
+        tmp_path,
+        objective={"name": f"{tmp_path / 'own.py'}:objective"},
+        data={},
+        training={"trial_timeout": 0.3},
+        budget={"trials": 3},
+    )
+    assert studies.work(results) == "budget spent"
+    assert [row.state for row in results.trials()] == ["finished", "failed", "finished"]
+    failure = results.trial(1).attributes[attributes.FAILURE]
+    assert failure == {"class": attributes.TIMED_OUT, "reason": "longer than trial_timeout = 0.3 s"}
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_several_metrics_give_a_pareto_front(tmp_path: Path) -> None:
