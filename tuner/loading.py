@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = {"table": "objectives.tables:Table"}
 """The built-in objectives: name → import path."""
+DEFAULT = "table"
+"""The objective of a study that names none, and whose data no other recognises."""
 
 Function = Callable[[Any], Any]
 
@@ -60,6 +62,17 @@ def import_objective(name: str) -> type[Trainable] | Function:
     raise UsageError(f"{name}: it is a {type(found).__name__}; an objective is a function or a Trainable class")
 
 
+def recognised(source: str) -> str:
+    """Return the name of the built-in objective whose data plainly lies at ``source``: ``table`` where none says so."""
+    path = Path(source).expanduser()
+    if path.exists():
+        for name in BUILT_IN:
+            found = import_objective(name)
+            if isinstance(found, type) and issubclass(found, Trainable) and found.recognises(path):
+                return name
+    return DEFAULT
+
+
 def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | Function:
     """Return the objective of ``spec``, its ``[objective]``, ``[data]`` and ``[space]`` checked against what it knows.
 
@@ -70,7 +83,7 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | Function
         UsageError, ObjectiveError: see :func:`import_objective`.
     """
     options = dict(spec.objective)
-    found = import_objective(options.pop("name", "table"))
+    found = import_objective(options.pop("name", DEFAULT))
     if not (isinstance(found, type) and issubclass(found, Trainable)):
         for table in ("data", "space"):
             if getattr(spec, table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ def resolved(spec: StudySpec, *, where: str) -> tuple[StudySpec, Space | None]:
     loaded = load_objective(spec, where=where)
     if not isinstance(loaded, LoadedTrainable):
         return spec, None
-    written = {"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data)}
+    written = {"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data, loaded)}
     return spec.model_copy(update=written), loaded.space
 
 
@@ -65,21 +65,26 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
     search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     return Prepared(
-        spec=spec.model_copy(update={"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data)}),
+        spec=spec.model_copy(update={"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data, loaded)}),
         directions=_directions([metric.direction for metric in metrics]),
         metric_names=[metric.name for metric in metrics],
         data={**loaded.trainable.describe(), FINGERPRINT: fingerprint(dataset)},
     )
 
 
-def _with_whole_paths(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Name files by their whole paths: a study is resumed from any folder."""
+def _with_whole_paths(data: Mapping[str, Any], loaded: LoadedTrainable) -> dict[str, Any]:
+    """Name files and folders by their whole paths: a study is resumed from any folder."""
     return {
         key: str(Path(value).resolve())
-        if names_a_file(key) and isinstance(value, str) and Path(value).is_file()
+        if names_a_file(key) and isinstance(value, str) and _is_path(value, loaded.trainable.data_sets)
         else value
         for key, value in data.items()
     }
+
+
+def _is_path(value: str, data_sets: Sequence[str]) -> bool:
+    """Whether a value is that of a file or folder; a built-in data set goes before a folder of its name."""
+    return Path(value).is_file() or (Path(value).is_dir() and value not in data_sets)
 
 
 def _prepare_function(spec: StudySpec, _: Function, where: str) -> Prepared:

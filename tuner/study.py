@@ -49,8 +49,8 @@ def read_spec(
 
     Args:
         source: a built-in study's name, a study file, or ``module:attribute``; ``None`` with ``data``.
-        data: a table; it replaces ``[data] source``.
-        target: its target column or columns.
+        data: a file or a folder; it replaces ``[data] source``. Without an ``objective.name`` it says what is tuned.
+        target: its target column or columns, where it has any.
         settings: ``table.key=value`` overrides.
         changes: further overrides by key (``"budget.trials"``), which win; ``None`` values are left out.
 
@@ -58,6 +58,7 @@ def read_spec(
         SpecError, UsageError: naming what is wrong.
     """
     from tuner import study_file
+    from tuner.loading import recognised
     from tuner.spec import parse_spec
 
     values, where = _source_values(source, data)
@@ -65,7 +66,8 @@ def read_spec(
         raise SpecError(f"{where}: data = {values['data']!r} must be a table of keys and values")
     if data is not None:
         values = study_file.override(values, [])
-        values.setdefault("data", {})["source"] = data
+        # a folder by its whole path: a built-in data set may be called the same
+        values.setdefault("data", {})["source"] = str(Path(data).resolve()) if Path(data).is_dir() else data
     if target is not None:
         values = study_file.override(values, [])
         values.setdefault("data", {})["target"] = target
@@ -73,6 +75,8 @@ def read_spec(
     for table in ("objective", "budget"):
         if not isinstance(values.get(table, {}), dict):
             raise SpecError(f"{where}: {table} = {values[table]!r} must be a table of keys and values")
+    if "name" not in values.setdefault("objective", {}):
+        values["objective"]["name"] = recognised(str(values.get("data", {}).get("source", "")))
     for key, value in (changes or {}).items():
         if value is not None:
             table, _, last = key.rpartition(".")
@@ -89,7 +93,7 @@ def _source_values(source: str | None, data: str | None) -> tuple[dict[str, Any]
             raise UsageError(
                 f"say what to tune: a built-in study ({built_in}), a study file, or --data FILE --target COLUMN"
             )
-        return {"name": Path(data).stem, "objective": {"name": "table"}}, data
+        return {"name": study_file.name_for(data)}, data
     if ":" in source and not Path(source).exists():
         return {"name": source.rpartition(":")[2], "objective": {"name": source}}, source
     return study_file.read(source)

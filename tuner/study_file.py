@@ -141,8 +141,14 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**values, "data": {**data, **moved}}
 
 
+def name_for(data: str) -> str:
+    """Return what a study of the data at a path is called: the file's name less its ending, or the folder's."""
+    path = Path(data)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
 def names_a_file(key: str) -> bool:
-    """Whether a key of ``[data]`` holds the path of a file."""
+    """Whether a key of ``[data]`` holds the path of a file or folder."""
     return key == "source" or key.endswith(("_file", "_folder"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -42,11 +43,22 @@ class Trainable(ABC):
     Options: ClassVar[type[ObjectiveOptions]] = ObjectiveOptions
     Data: ClassVar[type[DataOptions]] = DataOptions
     default_metric: ClassVar[str] = "accuracy"
+    data_sets: ClassVar[Sequence[str]] = ()
+    """Built-in data sets that ``[data] source`` may name instead of a path."""
 
     def __init__(self, options: Any, data: Any, *, seed: int) -> None:
         self.options = options
         self.data = data
         self.seed = seed
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        """Whether the data at ``source``, a file or a folder, is so plainly of this kind that nobody need say so.
+
+        It is asked for ``--data`` without an ``objective.name``, before anything is checked: it must be quick (names
+        and first bytes), import neither torch nor scikit-learn, and answer False where it cannot read.
+        """
+        return False
 
     @abstractmethod
     def load(self) -> Dataset:

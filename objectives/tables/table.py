@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from objectives.tables.datasets import NAMES
 from objectives.tables.options import TableData, TableOptions
 from tuner import metrics
 from tuner.errors import DataError, UsageError
@@ -65,6 +66,7 @@ class Table(Trainable):
 
     Options = TableOptions
     Data = TableData
+    data_sets = NAMES
 
     def __init__(self, options: TableOptions, data: TableData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

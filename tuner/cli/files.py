@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tuner.cli.options import common, settings_option
+from tuner.cli.options import common, data_option, settings_option, target_option
 from tuner.cli.printing import hint, pairs, print_data, say_hidden, wrapped
 from tuner.cli.tables import Column, print_table, terminal_width
 from tuner.errors import UsageError
@@ -26,8 +26,8 @@ _EXAMPLE = "breast_cancer"
 
 @click.command(short_help="Write a study file to start from.")
 @click.argument("name", required=False)
-@click.option("--data", metavar="FILE", help="The table to put into it.")
-@click.option("--target", multiple=True, metavar="COLUMN", help="The column to predict; repeatable for regression.")
+@data_option
+@target_option
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 @click.option("--stdout", is_flag=True, help="Print the file instead of writing it.")
 @common(output=False, storage=False)
@@ -54,8 +54,8 @@ def init(*, name: str | None, data: str | None, target: tuple[str, ...], force: 
 
 @click.command(short_help="Try a study file on one epoch.")
 @click.argument("source", required=False, metavar="[NAME|FILE|MODULE:ATTR]")
-@click.option("--data", metavar="FILE", help="A table, as for `tuner start`.")
-@click.option("--target", multiple=True, metavar="COLUMN", help="The column to predict; repeatable for regression.")
+@data_option
+@target_option
 @settings_option
 @common(storage=False)
 def check(
@@ -97,6 +97,7 @@ def check(
 def _study_file(name: str | None, data: str | None, target: tuple[str, ...]) -> tuple[str, str]:
     """The name and the text of the study file to write."""
     from tuner import study_file
+    from tuner.loading import DEFAULT, recognised
     from tuner.spec import check_name
     from tuner.template import study_template
 
@@ -104,9 +105,10 @@ def _study_file(name: str | None, data: str | None, target: tuple[str, ...]) -> 
         raise UsageError(f"--target {target[0]}: of which table? write --data FILE too")
     if data is None and name in study_file.built_in_names():
         return name, study_file.read_text(name)
-    if data is not None and not target:
+    objective = recognised(data) if data is not None else DEFAULT
+    if data is not None and not target and objective == DEFAULT:
         raise UsageError(f"--data {data}: which column is to be predicted? write --target COLUMN too")
-    name = name or (Path(data).stem if data else _DEFAULT_NAME)
+    name = name or (study_file.name_for(data) if data else _DEFAULT_NAME)
     try:
         check_name(name)
     except ValueError as error:
@@ -114,8 +116,10 @@ def _study_file(name: str | None, data: str | None, target: tuple[str, ...]) -> 
     if data is None:
         settings = study_file.read(_EXAMPLE)[0]["data"]
     else:
-        settings = {"source": data, "target": list(target) if len(target) > 1 else target[0]}
-    return name, study_template(name, data=settings, file=f"{name}.toml")
+        settings = {"source": data}
+        if target:
+            settings["target"] = list(target) if len(target) > 1 else target[0]
+    return name, study_template(name, data=settings, file=f"{name}.toml", objective=objective)
 
 
 def _print_tryout(name: str, tried: Tryout) -> None:

@@ -68,6 +68,18 @@ def _complete_study(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
 
 study_argument = click.argument("study", metavar="STUDY", shell_complete=_complete_study)
 
+data_option = click.option(
+    "--data",
+    metavar="PATH",
+    help="Your data: a table (CSV, TSV, Parquet, JSON lines, NPZ), arrays of images (NPZ, NPY), "
+    "or a folder of class folders. Needs no study file.",
+)
+target_option = click.option(
+    "--target",
+    multiple=True,
+    metavar="COLUMN",
+    help="The column to predict; repeatable for regression. Class folders need none.",
+)
 settings_option = click.option(
     "-S",
     "--set",

@@ -13,7 +13,16 @@ from click.shell_completion import CompletionItem
 
 from tuner import study as api
 from tuner.cli.live import View, make_view
-from tuner.cli.options import common, quiet, settings_option, study_argument, timeout_option, workers_option
+from tuner.cli.options import (
+    common,
+    data_option,
+    quiet,
+    settings_option,
+    study_argument,
+    target_option,
+    timeout_option,
+    workers_option,
+)
 from tuner.cli.printing import again, hint, print_data
 from tuner.cli.signals import interruptible
 from tuner.cli.studies import study_record
@@ -36,8 +45,8 @@ def _complete_source(_: click.Context, __: click.Parameter, incomplete: str) -> 
 
 @click.command(short_help="Create a study and run it here.")
 @click.argument("source", required=False, metavar="[NAME|FILE|MODULE:ATTR]", shell_complete=_complete_source)
-@click.option("--data", metavar="FILE", help="A table: CSV, TSV, Parquet, JSON lines or NPZ. Needs no study file.")
-@click.option("--target", multiple=True, metavar="COLUMN", help="The column to predict; repeatable for regression.")
+@data_option
+@target_option
 @click.option("--name", help="The study's name. Default: that of the study file or of the data.")
 @click.option("--trials", type=int, metavar="N", help="The study's total of trials. Default: 100.")
 @timeout_option
@@ -229,6 +238,8 @@ def _one_or_many(target: tuple[str, ...]) -> str | list[str] | None:
 
 def _name_for(source: str | None, data: str | None) -> str:
     """What to call the study until its spec is read."""
+    from tuner.study_file import name_for
+
     if source is None:
-        return Path(data).stem if data else "study"
+        return name_for(data) if data else "study"
     return Path(source).stem if Path(source).suffix in _STUDY_FILES else source
