@@ -130,7 +130,7 @@ def _reported(optimised: Sequence[Metric]) -> list[Metric]:
 def _scores(module: nn.Module, part: Part, loss: Loss, scored: Sequence[Decoded]) -> dict[str, Any]:
     from tuner.training.network import predict
 
-    outputs = predict(module, part.inputs).unsqueeze(0)
+    outputs = predict(module, part.feeds).unsqueeze(0)
     scores = {"loss": float(loss(outputs, part.targets.unsqueeze(0)))}
     return scores | {metric.name: _finite(float(metric(outputs, part.targets))) for metric in scored}
 
@@ -146,7 +146,7 @@ def _confusion_matrix(module: nn.Module, part: Part, trainable: Trainable) -> li
 
     if trainable.metrics()[0].task != "classification":
         return None
-    outputs = predict(module, part.inputs).unsqueeze(0)
+    outputs = predict(module, part.feeds).unsqueeze(0)
     if outputs.ndim != 3 or outputs.shape[-1] > MOST_CLASSES_SHOWN:
         return None
     matrix: list[list[int]] = confusion_matrix(outputs, part.targets)[0].to(torch.int64).tolist()

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from tuner.space import Space
     from tuner.spec import StudySpec
     from tuner.training import Dataset
+    from tuner.training.data import Feed
 
 FINGERPRINT = "fingerprint"
+FINGERPRINT_NUMBERS = 10_000_000
+"""Of a tensor with more numbers than this, some rows are looked at."""
+FINGERPRINT_SAMPLES = 64
+"""So many samples are read of what is no tensor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,19 +101,28 @@ def _prepare_function(spec: StudySpec, _: Function, where: str) -> Prepared:
 
 
 def fingerprint(dataset: Dataset) -> list[list[float]]:
-    """Return, for each tensor that is learned from, its length, the sum of its magnitudes, and a weighted sum.
+    """Return, for all that is learned from, its length, the sum of its magnitudes, and a weighted sum.
 
-    The weights depend on the place, so other rows, or the same in another order, give another sum.
+    The weights depend on the place, so other rows, or the same in another order, give another sum. Of what is large,
+    or read from elsewhere, the sums are of some rows, from all over it.
     """
+    return [_marks(feed) for part in (dataset.training, dataset.validation) for feed in (*part.feeds, part.targets)]
+
+
+def _marks(feed: Feed) -> list[float]:
     import torch
 
-    marks = []
-    for part in (dataset.training, dataset.validation):
-        for tensor in (*part.inputs, part.targets):
-            values = tensor.detach().cpu().double().flatten().nan_to_num_(nan=-1.0, posinf=1e9, neginf=-1e9)
-            weights = torch.cos(torch.arange(len(values), dtype=torch.float64))
-            marks.append([float(len(values)), float(values.abs().sum()), float(values @ weights)])
-    return marks
+    from tuner.training.data import gather
+
+    rows = torch.arange(len(feed))
+    if not isinstance(feed, torch.Tensor):
+        rows = rows[:: -(-len(feed) // FINGERPRINT_SAMPLES)]
+    elif feed.numel() > FINGERPRINT_NUMBERS:
+        rows = rows[:: -(-feed.numel() // FINGERPRINT_NUMBERS)]
+    values = gather(feed, rows).detach().cpu().double().flatten().nan_to_num_(nan=-1.0, posinf=1e9, neginf=-1e9)
+    weights = torch.cos(torch.arange(len(values), dtype=torch.float64))
+    length = feed.numel() if isinstance(feed, torch.Tensor) else len(feed)
+    return [float(length), float(values.abs().sum()), float(values @ weights)]
 
 
 def same_data(one: list[list[float]], other: list[list[float]]) -> bool:

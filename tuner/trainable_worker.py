@@ -274,7 +274,8 @@ class TrainableWorker(Worker):
 
 def _outputs(member: Member, dataset: Dataset) -> int:
     """Return how many outputs the member's network has."""
+    import torch
+
     from tuner.training.network import predict
 
-    one = tuple(tensor[:1] for tensor in dataset.validation.inputs)
-    return predict(member.module, one).shape[-1]
+    return predict(member.module, dataset.validation.gather(torch.tensor([0]))).shape[-1]

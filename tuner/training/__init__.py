@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuner.training.cohort import Cohort, EpochResult
-    from tuner.training.data import Dataset, Part
+    from tuner.training.data import Dataset, Part, Source
     from tuner.training.losses import (
         LOSSES,
         BinaryCrossEntropy,
@@ -44,12 +44,13 @@ __all__ = [
     "Part",
     "Recipe",
     "RecipeError",
+    "Source",
     "predict",
 ]
 
 _MODULES = {
     "cohort": ("Cohort", "EpochResult"),
-    "data": ("Dataset", "Part"),
+    "data": ("Dataset", "Part", "Source"),
     "losses": (
         "LOSSES",
         "BinaryCrossEntropy",

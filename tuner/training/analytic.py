@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from tuner.training.activations import ACTIVATIONS
+from tuner.training.data import Feed
+from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
 from tuner.training.mlp import MLP
 from tuner.training.network import Layout
@@ -166,11 +168,10 @@ class AnalyticMLP:
         output = empty() if needed else active
         return _Work(linear=linear, normal=linear, active=active, output=output, slope=slope, slope_t=slope.mT)
 
-    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        x = inputs[0].flatten(1)
+    def predict(self, feeds: Sequence[Feed]) -> Tensor:
         samples = max(1, PREDICTED_NUMBERS // (self.members * max(self.widths)))
         with torch.inference_mode():
-            outputs = [self._predict(chunk) for chunk in torch.split(x, samples)]
+            outputs = [self._predict(x.flatten(1)) for (x,) in chunks(feeds, samples, self.device)]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
     def _predict(self, samples: Tensor) -> Tensor:

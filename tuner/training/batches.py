@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
+import torch
 from torch import Tensor
 
 from tuner.training.data import Part
+from tuner.training.feeding import gathered, row_bytes
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 """Inputs, each ``[M, B, ...]``, and targets ``[M, B, ...]``."""
@@ -31,28 +34,39 @@ def sizes(samples: int, batch_size: int | None, smallest: int = 1) -> list[int]:
     return [size] * full + [rest]
 
 
-def batches(part: Part, orders: Tensor, sizes: list[int]) -> Iterator[Batch]:
-    """Yield the batches of one epoch from the members' ``[M, n]`` orders; tensors are only valid until the next one."""
+def batches(part: Part, orders: Tensor, sizes: list[int], device: torch.device) -> Generator[Batch]:
+    """Yield the batches of one epoch, on the device, from the members' ``[M, n]`` orders, which lie on the host.
+
+    Tensors are only valid until the next one. Close the iterator if it is not used up.
+    """
     members = len(orders)
     if len(sizes) == 1 and orders.shape[1] == len(part):  # the whole part at once has no order
+        whole = part.gather(torch.arange(len(part))) if part.sources else part.inputs
         yield (
-            tuple(x.expand(members, *x.shape) for x in part.inputs),
+            tuple(x.to(device).expand(members, *x.shape) for x in whole),
             part.targets.expand(members, *part.targets.shape),
         )
         return
-    row_bytes = sum(x[0].numel() * x.element_size() for x in part.inputs)
+    blocks = list(_blocks(sizes, GATHERED_BYTES // max(1, members * sum(map(row_bytes, part.feeds)))))
+    rows = (
+        orders[:, start : start + count * size].reshape(members, count, size).transpose(0, 1).reshape(-1)
+        for start, size, count in blocks
+    )
+    with closing(gathered((*part.feeds, part.targets), rows, device)) as feed:
+        for (_, size, count), tensors in zip(blocks, feed, strict=True):
+            steps = [x.view(count, members, size, *x.shape[1:]).unbind(0) for x in tensors]
+            for *inputs, targets in zip(*steps, strict=True):
+                yield tuple(inputs), targets
+
+
+def _blocks(sizes: list[int], samples: int) -> Iterator[tuple[int, int, int]]:
+    """Divide an epoch into (start, batch size, steps) of at most so many samples a member, but one step at least."""
     start = 0
     for size, steps in _runs(sizes):
-        block = max(1, GATHERED_BYTES // max(1, members * size * row_bytes))
+        block = max(1, samples // size)
         for first in range(0, steps, block):
             count = min(block, steps - first)
-            rows = orders[:, start : start + count * size].reshape(members, count, size).transpose(0, 1).reshape(-1)
-            gathered = [
-                x.index_select(0, rows).view(count, members, size, *x.shape[1:]).unbind(0)
-                for x in (*part.inputs, part.targets)
-            ]
-            for *inputs, targets in zip(*gathered, strict=True):
-                yield tuple(inputs), targets
+            yield start, size, count
             start += count * size
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -158,9 +159,9 @@ class Cohort:
         seeds = [derive(m.recipe.seed, "dropout", m.epoch) for m in stack.members]
         rates = stack.begin(len(sizes))
         losses = []
-        rows = torch.stack(orders).to(self.device, non_blocking=True)
-        with stack.network.epoch(seeds):
-            for step, (inputs, targets) in enumerate(batches.batches(part, rows, sizes)):
+        feed = batches.batches(part, torch.stack(orders), sizes, self.device)
+        with closing(feed), stack.network.epoch(seeds):
+            for step, (inputs, targets) in enumerate(feed):
                 losses.append(stack.network.forward_backward(inputs, targets))
                 stack.step(step)
         stack.keep_buffers()
@@ -170,7 +171,7 @@ class Cohort:
     def _judge(self, stack: Stack, training_loss: Tensor) -> Tensor:
         """Return validation loss, training loss, sum of the weights, then the metrics: ``[3 + K, M]``, on the host."""
         part = stack.dataset.validation
-        outputs = stack.network.predict(part.inputs)
+        outputs = stack.network.predict(part.feeds)
         loss = stack.loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
         healthy = torch.isfinite(loss)
         all_healthy = bool(healthy.all())

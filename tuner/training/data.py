@@ -1,28 +1,56 @@
-"""The samples a network learns from and is judged on, in memory as tensors."""
+"""The samples a network learns from and is judged on: tensors, and what is read when it is needed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from tuner.training.memory import free_bytes
+
+PLACED_SHARE = 0.5
+"""Of a device's free memory that data may take; the rest is for networks."""
+
+
+class Source(Protocol):
+    """Inputs that are read when they are needed: files that are too many for memory, say."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the samples of these numbers ``[n]`` as ``[n, ...]``. Called from several threads at once."""
+
+
+Feed = Tensor | Source
+"""One of the things a network is called with."""
+
+
+def gather(feed: Feed, rows: Tensor) -> Tensor:
+    """Return the samples of these numbers ``[n]`` as ``[n, ...]``, where they lie."""
+    return feed.index_select(0, rows.to(feed.device)) if isinstance(feed, Tensor) else feed.gather(rows.cpu())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Samples that are used for one purpose; the first axis of every tensor counts the samples."""
+    """Samples that are used for one purpose; the first axis of every tensor counts the samples.
 
-    inputs: tuple[Tensor, ...]
-    """What the network is called with: ``module(*inputs)``."""
+    Inputs may be tensors over a mapped file (``torch.from_file``, ``numpy.memmap``): nothing reads them whole.
+    """
+
+    inputs: tuple[Tensor, ...] = ()
+    """What the network is called with: ``module(*inputs, *sources)``."""
+    sources: tuple[Source, ...] = ()
+    """Further inputs, which are read batch by batch."""
     targets: Tensor
     """Class numbers ``[N]`` (int64), or values ``[N]`` or ``[N, T]``."""
 
     def __post_init__(self) -> None:
-        lengths = [len(tensor) for tensor in (*self.inputs, self.targets)]
-        if not self.inputs:
-            raise ValueError("a part needs at least one input tensor")
+        lengths = [len(feed) for feed in (*self.feeds, self.targets)]
+        if not self.feeds:
+            raise ValueError("a part needs at least one input tensor or source")
         if len(set(lengths)) != 1:
             raise ValueError(f"inputs and targets must have equally many samples, got {lengths}")
         if not lengths[0]:
@@ -31,9 +59,14 @@ class Part:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def to(self, device: torch.device | str) -> Part:
-        """Return the part on the device; nothing is copied if it lies there."""
-        return Part(inputs=tuple(x.to(device) for x in self.inputs), targets=self.targets.to(device))
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """Everything the network is called with, in order."""
+        return (*self.inputs, *self.sources)
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return what the network is called with for the samples of these numbers ``[n]``."""
+        return tuple(gather(feed, rows) for feed in self.feeds)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,25 +79,31 @@ class Dataset:
     """Never looked at during the search."""
     info: dict[str, Any] = field(default_factory=dict)
 
-    def to(self, device: torch.device | str) -> Dataset:
-        """Return the data on the device; nothing is copied if it lies there."""
-        return replace(
-            self,
-            training=self.training.to(device),
-            validation=self.validation.to(device),
-            test=None if self.test is None else self.test.to(device),
-        )
-
 
 class Placement:
-    """Where datasets lie: on one device, each of them once for as long as it is in use."""
+    """Where datasets lie: on one device as far as they fit, each of them once for as long as it is in use.
+
+    Targets always lie on the device. Inputs that do not fit stay where they are, and so does the test part: see
+    feeding.py for how they get to the device.
+    """
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
         self._placed: WeakKeyDictionary[Dataset, Dataset] = WeakKeyDictionary()
 
     def of(self, dataset: Dataset) -> Dataset:
-        """Return the dataset on the device: the same object for the same dataset."""
+        """Return the dataset on the device: the same object for the same dataset. What lies there is not copied."""
         if dataset not in self._placed:
-            self._placed[dataset] = dataset.to(self.device)
+            self._placed[dataset] = replace(
+                dataset, training=self._place(dataset.training), validation=self._place(dataset.validation)
+            )
         return self._placed[dataset]
+
+    def _place(self, part: Part) -> Part:
+        return replace(part, inputs=tuple(self._moved(x) for x in part.inputs), targets=part.targets.to(self.device))
+
+    def _moved(self, inputs: Tensor) -> Tensor:
+        if inputs.device == self.device:
+            return inputs
+        fits = inputs.numel() * inputs.element_size() <= PLACED_SHARE * free_bytes(self.device)
+        return inputs.to(self.device) if fits else inputs

@@ -60,5 +60,5 @@ class Fusion:
 
     def _try(self, group: list[Member], training: Part, batch: int) -> bool:
         modules = [member.module.to(self.device) for member in group]
-        inputs = tuple(x[:batch] for x in training.inputs)
+        inputs = tuple(x.to(self.device) for x in training.gather(torch.arange(batch)))
         return vmapped.pays(modules, group[0].loss, inputs, training.targets[:batch])

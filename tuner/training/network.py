@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from tuner.training.data import Feed
+from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
 
 
@@ -80,7 +82,7 @@ class Network(Protocol):
         Shape: inputs ``[M, B, ...]``, targets ``[M, B, ...]``.
         """
 
-    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def predict(self, feeds: Sequence[Feed]) -> Tensor:
         """Return the outputs ``[M, N, ...]`` in evaluation mode for samples ``[N, ...]`` that all members share."""
 
     def buffers(self) -> dict[str, Tensor]:
@@ -134,9 +136,8 @@ class Autograd:
                 self._random[index] = self._random_state()
         return torch.cat(losses)
 
-    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        with torch.inference_mode():
-            return torch.stack([predict(module, inputs) for module in self.modules])
+    def predict(self, feeds: Sequence[Feed]) -> Tensor:
+        return torch.stack([predict(module, feeds) for module in self.modules])
 
     def buffers(self) -> dict[str, Tensor]:
         own = [dict(module.named_buffers()) for module in self.modules]
@@ -169,13 +170,17 @@ PREDICTED_SAMPLES = 4096
 """Samples a module is shown at once when it only predicts."""
 
 
-def predict(module: nn.Module, inputs: tuple[Tensor, ...], samples: int = PREDICTED_SAMPLES) -> Tensor:
-    """Return the module's outputs ``[N, ...]``, in evaluation mode and without gradients, computed in chunks."""
+def predict(module: nn.Module, feeds: Sequence[Feed], samples: int = PREDICTED_SAMPLES) -> Tensor:
+    """Return the module's outputs ``[N, ...]``, in evaluation mode and without gradients, computed in chunks.
+
+    The samples are brought to where the module lies.
+    """
+    device = next(module.parameters()).device
     training = module.training
     module.eval()
     try:
         with torch.inference_mode():
-            outputs = [module(*chunk) for chunk in zip(*(torch.split(x, samples) for x in inputs), strict=True)]
+            outputs = [module(*chunk) for chunk in chunks(feeds, samples, device)]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     finally:
         module.train(training)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tuner.training.data import Feed
+from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
 from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch, train
 
@@ -67,11 +69,10 @@ class Vmapped:
         torch.cat([slope.flatten(1) for slope in slopes], 1, out=self.gradient)
         return loss.detach()
 
-    def predict(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def predict(self, feeds: Sequence[Feed]) -> Tensor:
         samples = max(1, PREDICTED_SAMPLES // len(self.gradient))
         with torch.no_grad():
-            chunks = zip(*(torch.split(x, samples) for x in inputs), strict=True)
-            return torch.cat([self._outputs(chunk, None) for chunk in chunks], 1)
+            return torch.cat([self._outputs(x, None) for x in chunks(feeds, samples, self.gradient.device)], 1)
 
     def buffers(self) -> dict[str, Tensor]:
         return {name: self._rest[name] for name in self._buffers}

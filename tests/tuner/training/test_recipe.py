@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tuner.training.making import recipe
-from tuner.training import MLP, Dataset, Part, RecipeError
+from tuner.training import MLP, Part, RecipeError
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,6 @@ def test_an_impossible_mlp_is_refused(changes: dict[str, Any], message: str) -> 
 def test_parts_that_make_no_sense_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_data_that_lies_on_its_device_is_not_copied() -> None:
-    part = Part(inputs=(torch.zeros(3, 2),), targets=torch.zeros(3))
-    moved = Dataset(training=part, validation=part, test=part, info={"classes": ["a"]}).to("cpu")
-    assert moved.training.inputs[0] is part.inputs[0]
-    assert moved.info == {"classes": ["a"]}
 
 
 def test_recipes_can_be_read_without_torch() -> None:
