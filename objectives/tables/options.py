@@ -1,4 +1,7 @@
-"""What a study file may say about a table: its ``[objective]`` and ``[data]`` keys."""
+"""What a study file may say about a table: its ``[objective]`` and ``[data]`` keys.
+
+Those that every objective of rows with targets has (tables, images, texts) are classes of their own.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ def as_list(names: Names) -> list[str]:
     return ([names] if names else []) if isinstance(names, str) else list(names)
 
 
-class TableOptions(ObjectiveOptions):
-    """``[objective]`` of a table."""
+class SupervisedOptions(ObjectiveOptions):
+    """``[objective]`` where classes or numbers are predicted."""
 
     metric: str | list[str] = Field(
         "",
@@ -62,22 +65,18 @@ class TableOptions(ObjectiveOptions):
         return weights
 
 
-class TableData(DataOptions):
-    """``[data]`` of a table."""
+class TableOptions(SupervisedOptions):
+    """``[objective]`` of a table."""
 
-    source: str = Field(
-        "",
-        description="a CSV, TSV, Parquet, JSON lines or NPZ file, or a built-in data set: "
-        "iris, wine, breast_cancer, digits, diabetes, linnerud",
-    )
+
+class LabelledData(DataOptions):
+    """``[data]`` of rows with targets: where they are, what is predicted, how they are split and read."""
+
+    source: str = Field("", description="a CSV, TSV, Parquet, JSON lines or NPZ file")
     target: Names = Field("", description="the column to predict; several numeric ones for regression")
     positive: Text = Field(
         "", description="of two classes, the one that precision, recall, F1 and FPR speak of; else the last by name"
     )
-    drop: Texts = Field([], description="columns that are not used")
-    numbers: Texts = Field([], description="columns that hold numbers, whatever they look like")
-    categories: Texts = Field([], description="columns that hold categories, whatever they look like")
-    dates: Texts = Field([], description="columns that hold dates, whatever they look like")
 
     validation: float = Field(0.2, gt=0, lt=1, description="fraction of the rows that scores trials")
     test: float = Field(
@@ -89,24 +88,18 @@ class TableData(DataOptions):
     validation_file: str = Field("", description="a file with the validation rows, instead of a fraction")
     test_file: str = Field("", description="a file with the test rows, instead of a fraction")
 
-    missing: Literal["median", "mean"] = Field("median", description="what stands in for a missing number")
     missing_target: Literal["refuse", "drop"] = Field(
         "refuse", description="what happens to rows without a target: refuse the data, or drop these rows"
     )
     missing_values: Texts = Field(
         [], description="further texts that mean 'missing', beside NA, N/A, NaN, null, None, ? and nothing"
     )
-    least_rows: int | None = Field(
-        None, ge=1, description="rarer levels of a category share one 'other'; default: 0.5 % of the rows, at least 3"
-    )
-    max_categories: int = Field(50, ge=2, description="most levels of a category; the rarest share one 'other'")
-
     delimiter: str = Field("", max_length=2, description="between the fields of a CSV file; default: found out")
     encoding: str = Field("", description="of a CSV file; default: UTF-8, UTF-16 by its mark, else Windows-1252")
     header: bool = Field(True, description="whether a CSV file's first line names the columns")
 
     @model_validator(mode="after")
-    def _agrees(self) -> TableData:
+    def _is_one_split(self) -> LabelledData:
         written = self.model_fields_set
         for whole, fraction in (("validation_file", "validation"), ("test_file", "test")):
             if getattr(self, whole) and fraction in written:
@@ -121,10 +114,35 @@ class TableData(DataOptions):
                 f"validation = {self.validation:g} and test = {self.test:g} leave no rows to train on; "
                 "together they must be below 1"
             )
+        targets = as_list(self.target)
+        if len(set(targets)) != len(targets):
+            raise ValueError(f"target = {targets} names a column twice")
+        return self
+
+
+class TableData(LabelledData):
+    """``[data]`` of a table."""
+
+    source: str = Field(
+        "",
+        description="a CSV, TSV, Parquet, JSON lines or NPZ file, or a built-in data set: "
+        "iris, wine, breast_cancer, digits, diabetes, linnerud",
+    )
+    drop: Texts = Field([], description="columns that are not used")
+    numbers: Texts = Field([], description="columns that hold numbers, whatever they look like")
+    categories: Texts = Field([], description="columns that hold categories, whatever they look like")
+    dates: Texts = Field([], description="columns that hold dates, whatever they look like")
+
+    missing: Literal["median", "mean"] = Field("median", description="what stands in for a missing number")
+    least_rows: int | None = Field(
+        None, ge=1, description="rarer levels of a category share one 'other'; default: 0.5 % of the rows, at least 3"
+    )
+    max_categories: int = Field(50, ge=2, description="most levels of a category; the rarest share one 'other'")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> TableData:
         lists = {"drop": self.drop, "numbers": self.numbers, "categories": self.categories, "dates": self.dates}
         lists["target"] = as_list(self.target)
-        if len(set(lists["target"])) != len(lists["target"]):
-            raise ValueError(f"target = {lists['target']} names a column twice")
         seen: dict[str, str] = {}
         for key, names in lists.items():
             for name in dict.fromkeys(names):

@@ -46,7 +46,7 @@ def split_randomly(
     With ``groups`` the rows of a group stay together.
 
     Raises:
-        DataError: when a part would be empty, or has fewer rows than there are classes.
+        DataError: when a part would be empty or has fewer rows than there are classes, or a class has no training row.
     """
     everything = np.arange(rows)
     if groups is not None:
@@ -74,6 +74,8 @@ def split_randomly(
     training = np.sort(np.concatenate([left, training_only]))
     if len(training) < 2:
         raise DataError(f"{where}: {rows} row{'s' * (rows > 1)} leave {len(training)} to train on; more are needed")
+    if classes is not None and len(np.setdiff1d(classes, classes[training])):
+        raise DataError(f"{where}: a class with few rows has none left to train on; give more data, or smaller parts")
     return Split(training=training, validation=parted["validation"], test=parted["test"])
 
 

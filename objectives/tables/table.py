@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from objectives.supervised import Supervised, with_training
 from objectives.tables.datasets import NAMES
 from objectives.tables.options import TableData, TableOptions
-from tuner import metrics
-from tuner.errors import DataError, UsageError
-from tuner.hyperparameters import TRAINING, Hyperparameter
-from tuner.sections import nearest
+from tuner.hyperparameters import Hyperparameter
 from tuner.space import Choices, Fixed, Range
-from tuner.trainable import Trainable
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from numpy.typing import NDArray
+    from torch import nn
 
     from objectives.tables.preparing import PreparedTable
-    from tuner.metrics import Metric
+    from objectives.tables.target import Target
     from tuner.training.data import Dataset
-    from tuner.training.losses import Loss
 
 NETWORK: tuple[Hyperparameter, ...] = (
     Hyperparameter(
@@ -61,7 +58,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
 )  # fmt: skip
 
 
-class Table(Trainable):
+class Table(Supervised):
     """A table of numbers, categories, booleans and dates; classification or regression, one or several targets."""
 
     Options = TableOptions
@@ -83,20 +80,13 @@ class Table(Trainable):
         import torch
 
         from objectives.tables.preparing import prepare_table
-        from tuner.training.data import Dataset, Part
 
         self._table = prepare_table(self.data, task=self.options.task, seed=self.seed)
-        self._check_options()
-        parts = {}
-        for name, part in self._table.parts.items():
-            classes = self._table.target.task == "classification"
-            targets = torch.tensor(part.targets, dtype=torch.long if classes else torch.float32)
-            parts[name] = Part(inputs=(torch.tensor(part.inputs),), targets=targets)
-        return Dataset(training=parts["training"], validation=parts["validation"], test=parts.get("test"))
+        self.check_options()
+        return self.dataset({name: (torch.tensor(part.inputs),) for name, part in self._table.parts.items()})
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
-        first = [hyper for hyper in TRAINING if hyper.name == "learning_rate"]
-        return (*first, *NETWORK, *(hyper for hyper in TRAINING if hyper not in first))
+        return with_training(NETWORK)
 
     def network(self, params: Mapping[str, Any]) -> nn.Module:
         from tuner.training.mlp import MLP
@@ -117,52 +107,21 @@ class Table(Trainable):
             by_depth.setdefault(int(name.split(".")[1]), []).append(name)
         return [by_depth[depth] for depth in sorted(by_depth)]
 
-    def loss(self, params: Mapping[str, Any]) -> Loss:
-        from tuner.training.losses import CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError
+    @property
+    def target(self) -> Target:
+        return self.table.target
 
-        name = self.options.loss
-        if self.table.target.task == "classification":
-            return CrossEntropy(class_weights=self._class_weights(), label_smoothing=self.options.label_smoothing)
-        if name == "huber":
-            return Huber(delta=self.options.huber_delta)
-        return MeanAbsoluteError() if name == "mae" else MeanSquaredError()
+    @property
+    def where(self) -> str:
+        return self.table.where
 
-    def metric_names(self) -> list[str]:
-        return [metric.name for metric in self.metrics()]
-
-    def metrics(self) -> list[Metric]:
-        task = self.table.target.task
-        if not self.options.metric:
-            return [metrics.default_metric(task)]
-        return [metrics.get(name, task=task) for name in super().metric_names()]
-
-    def decode(self, outputs: Tensor) -> Tensor:
-        """Return outputs, or targets, in the target columns' own units; those of classes are as they were."""
-        import torch
-
-        target = self.table.target
-        if target.task == "classification":
-            return outputs
-        kind = torch.float32 if outputs.device.type == "mps" else torch.float64
-        scales = torch.tensor(target.scales, dtype=kind, device=outputs.device)
-        means = torch.tensor(target.means, dtype=kind, device=outputs.device)
-        return outputs * scales + means
+    def encoded_targets(self) -> dict[str, NDArray[Any]]:
+        return {name: part.targets for name, part in self.table.parts.items()}
 
     def describe(self) -> dict[str, Any]:
         """Return what was inferred: parts, target, how each column is used, and notes for a person."""
         table = self.table
         features = {encoder.name: len(encoder.features) for encoder in table.preprocessing.encoders}
-        target: dict[str, Any] = {"task": table.target.task, "columns": list(table.target.columns)}
-        if table.target.classes:
-            target["classes"] = {
-                part: {label: int((values.targets == i).sum()) for i, label in enumerate(table.target.classes)}
-                for part, values in table.parts.items()
-            }
-        if len(table.target.classes) == 2:
-            target["positive"] = table.target.classes[1]
-        if table.target.means:
-            target["mean"] = dict(zip(table.target.columns, table.target.means, strict=True))
-            target["deviation"] = dict(zip(table.target.columns, table.target.scales, strict=True))
         columns = [
             {
                 "name": plan.name,
@@ -175,44 +134,11 @@ class Table(Trainable):
         return {
             "source": table.where,
             "rows": {part: len(values.targets) for part, values in table.parts.items()},
-            "target": target,
+            "target": self.describe_target(),
             "inputs": len(table.preprocessing.features),
             "columns": columns,
             "notes": [*table.notes, *(_unused(column) for column in columns if column["kind"] == "unused")],
         }
-
-    def _class_weights(self) -> tuple[float, ...] | None:
-        written, target = self.options.class_weights, self.table.target
-        if written == "none":
-            return None
-        if isinstance(written, dict):
-            return tuple(float(written.get(label, 1.0)) for label in target.classes)
-        import numpy as np
-        from sklearn.utils.class_weight import compute_class_weight
-
-        numbers = np.arange(len(target.classes))
-        weights = compute_class_weight("balanced", classes=numbers, y=self.table.parts["training"].targets)
-        return tuple(weights.tolist())
-
-    def _check_options(self) -> None:
-        """Refuse options of the other task."""
-        options, target, where = self.options, self.table.target, self.table.where
-        written = options.model_fields_set
-        self.metrics()
-        if target.task == "classification":
-            if options.loss not in ("auto", "cross_entropy"):
-                raise UsageError(f"{where}: loss = '{options.loss}' is for regression; this is classification")
-            if isinstance(options.class_weights, dict):
-                for label in options.class_weights:
-                    if label not in target.classes:
-                        hint = nearest(label, target.classes) or f"; its classes: {', '.join(target.classes[:10])}"
-                        raise DataError(f"{where}: class_weights names '{label}', which is no class{hint}")
-        elif options.loss == "cross_entropy":
-            raise UsageError(f"{where}: loss = 'cross_entropy' is for classification; this is regression")
-        else:
-            for key in ("label_smoothing", "class_weights"):
-                if key in written:
-                    raise UsageError(f"{where}: {key} is for classification; this is regression")
 
 
 def _unused(column: Mapping[str, Any]) -> str:

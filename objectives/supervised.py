@@ -1,0 +1,149 @@
+"""What objectives that predict classes or numbers have in common: losses, metrics, units, what is told of targets."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from objectives.tables.options import SupervisedOptions
+from tuner import metrics
+from tuner.errors import DataError, UsageError
+from tuner.hyperparameters import TRAINING, Hyperparameter
+from tuner.sections import nearest
+from tuner.trainable import Trainable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from objectives.tables.target import Target
+    from tuner.metrics import Metric
+    from tuner.training.data import Dataset
+    from tuner.training.losses import Loss
+
+
+class Supervised(Trainable):
+    """Classification or regression of one or several targets, by a network with one output a class or a target.
+
+    :meth:`load` calls :meth:`check_options` once it knows the target.
+    """
+
+    Options = SupervisedOptions
+
+    @property
+    @abstractmethod
+    def target(self) -> Target:
+        """What is predicted, fitted on the training part."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """What to call the data in messages."""
+
+    @abstractmethod
+    def encoded_targets(self) -> Mapping[str, NDArray[Any]]:
+        """Return the targets of each part: class numbers ``[N]``, or standardised values ``[N, T]``."""
+
+    def dataset(self, inputs: Mapping[str, tuple[Tensor, ...]]) -> Dataset:
+        """Return the data of the network's ``inputs`` by part, with the targets that go with them."""
+        import torch
+
+        from tuner.training.data import Dataset, Part
+
+        kind = torch.long if self.target.task == "classification" else torch.float32
+        parts = {
+            name: Part(inputs=inputs[name], targets=torch.tensor(targets, dtype=kind))
+            for name, targets in self.encoded_targets().items()
+        }
+        return Dataset(training=parts["training"], validation=parts["validation"], test=parts.get("test"))
+
+    def loss(self, params: Mapping[str, Any]) -> Loss:
+        from tuner.training.losses import CrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError
+
+        name = self.options.loss
+        if self.target.task == "classification":
+            return CrossEntropy(class_weights=self._class_weights(), label_smoothing=self.options.label_smoothing)
+        if name == "huber":
+            return Huber(delta=self.options.huber_delta)
+        return MeanAbsoluteError() if name == "mae" else MeanSquaredError()
+
+    def metric_names(self) -> list[str]:
+        return [metric.name for metric in self.metrics()]
+
+    def metrics(self) -> list[Metric]:
+        task = self.target.task
+        if not self.options.metric:
+            return [metrics.default_metric(task)]
+        return [metrics.get(name, task=task) for name in super().metric_names()]
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Return outputs, or targets, in the target columns' own units; those of classes are as they were."""
+        import torch
+
+        if self.target.task == "classification":
+            return outputs
+        kind = torch.float32 if outputs.device.type == "mps" else torch.float64
+        scales = torch.tensor(self.target.scales, dtype=kind, device=outputs.device)
+        means = torch.tensor(self.target.means, dtype=kind, device=outputs.device)
+        return outputs * scales + means
+
+    def describe_target(self) -> dict[str, Any]:
+        """Return, as JSON, the task, and the classes of each part or the mean and deviation of each target."""
+        target = self.target
+        told: dict[str, Any] = {"task": target.task, "columns": list(target.columns)}
+        if target.classes:
+            told["classes"] = {
+                part: {label: int((values == i).sum()) for i, label in enumerate(target.classes)}
+                for part, values in self.encoded_targets().items()
+            }
+        if len(target.classes) == 2:
+            told["positive"] = target.classes[1]
+        if target.means:
+            told["mean"] = dict(zip(target.columns, target.means, strict=True))
+            told["deviation"] = dict(zip(target.columns, target.scales, strict=True))
+        return told
+
+    def check_options(self) -> None:
+        """Refuse options of the other task.
+
+        Raises:
+            UsageError: naming the option.
+            DataError: when a class weight is of no class.
+        """
+        options, target, where = self.options, self.target, self.where
+        written = options.model_fields_set
+        self.metrics()
+        if target.task == "classification":
+            if options.loss not in ("auto", "cross_entropy"):
+                raise UsageError(f"{where}: loss = '{options.loss}' is for regression; this is classification")
+            if isinstance(options.class_weights, dict):
+                for label in options.class_weights:
+                    if label not in target.classes:
+                        hint = nearest(label, target.classes) or f"; its classes: {', '.join(target.classes[:10])}"
+                        raise DataError(f"{where}: class_weights names '{label}', which is no class{hint}")
+        elif options.loss == "cross_entropy":
+            raise UsageError(f"{where}: loss = 'cross_entropy' is for classification; this is regression")
+        else:
+            for key in ("label_smoothing", "class_weights"):
+                if key in written:
+                    raise UsageError(f"{where}: {key} is for classification; this is regression")
+
+    def _class_weights(self) -> tuple[float, ...] | None:
+        written, target = self.options.class_weights, self.target
+        if written == "none":
+            return None
+        if isinstance(written, dict):
+            return tuple(float(written.get(label, 1.0)) for label in target.classes)
+        import numpy as np
+        from sklearn.utils.class_weight import compute_class_weight
+
+        numbers = np.arange(len(target.classes))
+        weights = compute_class_weight("balanced", classes=numbers, y=self.encoded_targets()["training"])
+        return tuple(weights.tolist())
+
+
+def with_training(network: Sequence[Hyperparameter]) -> tuple[Hyperparameter, ...]:
+    """Return a network's hyperparameters amid those of training: the learning rate goes first."""
+    first = [hyper for hyper in TRAINING if hyper.name == "learning_rate"]
+    return (*first, *network, *(hyper for hyper in TRAINING if hyper not in first))
