@@ -20,6 +20,7 @@ from storage.errors import (
     CheckpointError,
     CorruptStorageError,
     LeaseLostError,
+    ModelError,
     ReadOnlyStorageError,
     SchemaError,
     StorageError,
@@ -33,6 +34,7 @@ from storage.storage import SQLStorage, open_storage
 
 if TYPE_CHECKING:
     from storage.checkpoints import Checkpoint, CheckpointStore
+    from storage.models import Model, ModelStore
     from storage.retention import Deletion, Retention
 
 __all__ = [
@@ -44,6 +46,9 @@ __all__ = [
     "CorruptStorageError",
     "Deletion",
     "LeaseLostError",
+    "Model",
+    "ModelError",
+    "ModelStore",
     "ReadOnlyStorageError",
     "Retention",
     "SQLStorage",
@@ -61,6 +66,8 @@ _LATE = {
     "Checkpoint": "storage.checkpoints",
     "CheckpointStore": "storage.checkpoints",
     "Deletion": "storage.retention",
+    "Model": "storage.models",
+    "ModelStore": "storage.models",
     "Retention": "storage.retention",
 }
 

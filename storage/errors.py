@@ -46,6 +46,10 @@ class CheckpointError(StorageError):
     """A checkpoint could not be written or read."""
 
 
+class ModelError(StorageError):
+    """A kept model could not be read or written."""
+
+
 class LeaseLostError(StorageError):
     """The trial belongs to another worker now; nothing was written to it."""
 

@@ -9,22 +9,42 @@ from tuner.recipes import recipe
 from tuner.training import Member
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tuner.spec import Training
     from tuner.trainable import Trainable
     from tuner.training import Dataset
+    from tuner.warm_start import WarmStart
 
 
 def make_member(
-    trainable: Trainable, dataset: Dataset, params: Mapping[str, Any], training: Training, *, number: int, seed: int
+    trainable: Trainable,
+    dataset: Dataset,
+    params: Mapping[str, Any],
+    training: Training,
+    *,
+    number: int,
+    seed: int,
+    start: WarmStart | None = None,
 ) -> Member:
     """Return the untrained member of trial ``number`` with ``params``; all its randomness follows from ``seed``.
 
-    ``dataset`` is what :meth:`Trainable.load` gave.
+    ``dataset`` is what :meth:`Trainable.load` gave; the network begins with the weights of ``start``, if any.
+
+    Raises:
+        UsageError: when these weights do not fit.
     """
+
+    def network() -> nn.Module:
+        module = trainable.network(params)
+        if start is not None:
+            start.apply(module)
+        return module
+
     return Member.build(
         number=number,
         recipe=recipe(params, training, seed=seed),
-        network=lambda: trainable.network(params),
+        network=network,
         loss=trainable.loss(params),
         dataset=trainable.encode(dataset, params),
         layers=trainable.layers,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import search
-from tuner.errors import SpecError
+from tuner.errors import SpecError, TunerError
 from tuner.function import FunctionOptions
 from tuner.loading import Function, LoadedTrainable, load_objective
 from tuner.sections import validate
 from tuner.study_file import names_a_file
+from tuner.tryout import middle, objectives_own
 
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
@@ -69,12 +70,40 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     if len(set(names)) != len(names):
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
     search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
+    described = loaded.trainable.describe()
+    if spec.model.start_from:
+        described["notes"] = [*described.get("notes", ()), _check_start(spec, loaded, dataset)]
     return Prepared(
         spec=spec.model_copy(update={"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data, loaded)}),
         directions=_directions([metric.direction for metric in metrics]),
         metric_names=[metric.name for metric in metrics],
-        data={**loaded.trainable.describe(), FINGERPRINT: fingerprint(dataset)},
+        data={**described, FINGERPRINT: fingerprint(dataset)},
     )
+
+
+def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> str:
+    """Return what the networks take of the weights they begin with, tried on one from the middle of the space.
+
+    Raises:
+        UsageError: when the weights do not fit.
+    """
+    from optuna.trial import FixedTrial
+
+    from tuner.members import make_member
+    from tuner.warm_start import WarmStart
+
+    start = WarmStart.of(spec.model)
+    assert start is not None
+    params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
+    try:
+        member = make_member(loaded.trainable, dataset, params, spec.training, number=0, seed=spec.seed, start=start)
+    except TunerError:
+        raise
+    except Exception as error:
+        raise objectives_own(error) from error
+    fit = start.fit(member.module)
+    rest = fit.said()
+    return f"networks begin with {len(fit.taken)} tensors of '{start.where}'" + (f"; {rest}" if rest else "")
 
 
 def _with_whole_paths(data: Mapping[str, Any], loaded: LoadedTrainable) -> dict[str, Any]:
@@ -93,6 +122,9 @@ def _is_path(value: str, data_sets: Sequence[str]) -> bool:
 
 
 def _prepare_function(spec: StudySpec, _: Function, where: str) -> Prepared:
+    for key in ("start_from", "keep_as"):
+        if getattr(spec.model, key):
+            raise SpecError(f"{where} [model] {key}: a plain function makes its own networks; only a Trainable has it")
     written = {key: value for key, value in spec.objective.items() if key != "name"}
     options = validate(FunctionOptions, written, where=f"{where} [objective]")
     directions = options.directions()

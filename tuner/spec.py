@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from tuner.errors import SpecError
 from tuner.sections import Section, validate
@@ -32,13 +32,13 @@ def parse_duration(written: Any) -> float:
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` when it may name a study.
+    """Return ``name`` when it may name a study or a model.
 
     Raises:
         ValueError: when it may not: a name is never a path.
     """
     if not _NAME.match(name) or name != name.strip():
-        raise ValueError("a study name holds letters, digits, spaces and _ . + @ = - only, 200 at most")
+        raise ValueError("a name holds letters, digits, spaces and _ . + @ = - only, 200 at most")
     return name
 
 
@@ -90,6 +90,35 @@ class Training(Section):
     device: str = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:1, …")
 
 
+class ModelSection(Section):
+    """``[model]``: the weights that networks begin with, and where the best network is kept"""
+
+    start_from: str = Field(
+        "",
+        description="weights that every network begins with: a safetensors file, or a kept model's name, folder or "
+        "URL; default: by chance",
+        examples=["weights.safetensors"],
+    )
+    strict: bool = Field(
+        True, description="whether they must fit the whole network; false: what fits by name and shape is taken"
+    )
+    keep_as: str = Field(
+        "",
+        description="the name under which the best trial's network is kept when the study ends; default: it is not",
+        examples=["churn"],
+    )
+    where: str = Field(
+        "",
+        description="folder or fsspec URL of kept models; default: TUNER_MODELS, else tuner-models beside the SQLite "
+        "file, else in this folder",
+    )
+
+    @field_validator("keep_as")
+    @classmethod
+    def _a_name(cls, name: str) -> str:
+        return check_name(name) if name else name
+
+
 class Search(Section):
     """``[search]``"""
 
@@ -127,6 +156,7 @@ class StudySpec(Section):
     data: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     training: Training = Training()
+    model: ModelSection = ModelSection()
     search: Search = Search()
     budget: Budget = Budget()
 
@@ -147,6 +177,8 @@ def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
 SAFE_TO_CHANGE = (
     "budget.",
     "space.",
+    "model.keep_as",
+    "model.where",
     "training.checkpoints.",
     "training.cohort",
     "training.device",

@@ -221,8 +221,12 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
         StudyConflictError: when there is a study of that name.
         TunerError: when the spec, the data or the storage cannot be used; nothing is written then.
     """
+    from tuner import models
     from tuner.preparation import prepare
 
+    url = storage_url(storage)
+    spec = models.located(spec, url)
+    models.check_free(spec, url)
     prepared = prepare(spec, where=where)
     opened = open_storage(storage, create=True)
     if spec.name in [study.study_name for study in opened.get_all_studies()]:
@@ -270,7 +274,8 @@ def resume(
     results = load(name, storage=storage)
     changes = {"budget.trials": trials, "budget.timeout": timeout}
     stored = stored_spec(results)
-    spec = _changed(stored, source, list(settings), changes)
+    url = results.storage.database.url.render_as_string(hide_password=False)
+    spec = _changed(stored, source, list(settings), changes, url)
     budget = results.storage.get_budget(results.study_id)
     if add is not None:
         if trials is not None:
@@ -307,9 +312,11 @@ def stored_spec(results: Results) -> StudySpec:
     return results.spec
 
 
-def _changed(stored: StudySpec, source: str | None, settings: list[str], changes: Mapping[str, Any]) -> StudySpec:
+def _changed(
+    stored: StudySpec, source: str | None, settings: list[str], changes: Mapping[str, Any], url: str
+) -> StudySpec:
     """Return the stored spec with what a person changed, or refuse what may not change."""
-    from tuner import study_file
+    from tuner import models, study_file
     from tuner.preparation import resolved
     from tuner.spec import differences, parse_spec
 
@@ -329,7 +336,7 @@ def _changed(stored: StudySpec, source: str | None, settings: list[str], changes
             written[table][last] = value
         where = "what -S sets"
         new = parse_spec(written, where=where)
-    new, new_space = resolved(new, where=where)
+    new, new_space = resolved(models.located(new, url), where=where)
     _, old_space = resolved(stored, where="the stored study")
     from tuner.space import widened
 

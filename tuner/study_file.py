@@ -12,6 +12,8 @@ from tuner.errors import SpecError, UsageError
 from tuner.sections import nearest
 
 _STUDIES = "objectives.studies"
+MODEL_KEYS = ("model.start_from", "objective.pretrained")
+"""Keys that hold the path of a model or of weights, or a model's name."""
 _SUFFIXES = {".toml", ".yaml", ".yml"}
 
 
@@ -37,7 +39,7 @@ def read(source: str) -> tuple[dict[str, Any], str]:
     """Return a study file as a mapping, and what to call it in messages.
 
     ``source`` is the path of a TOML or YAML file, or the name of a built-in study. Without a ``name`` in it, the
-    study takes that of the file. A relative path in ``[data]`` is taken from the file's folder.
+    study takes that of the file. A relative path in ``[data]`` or of a model is taken from the file's folder.
 
     Raises:
         UsageError: when there is no such file or built-in study.
@@ -130,15 +132,17 @@ def _yaml_numbers(value: Any) -> Any:
 
 
 def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    data = values.get("data")
-    if not isinstance(data, dict):
-        return values
-    moved = {
-        key: str(folder / value)
-        for key, value in data.items()
-        if names_a_file(key) and isinstance(value, str) and (folder / value).exists()
-    }
-    return {**values, "data": {**data, **moved}}
+    return {key: _moved(key, held, folder) if isinstance(held, dict) else held for key, held in values.items()}
+
+
+def _moved(table: str, held: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Take relative paths in a table of the study file from ``folder``, where there is such a file."""
+
+    def is_path(key: str, value: Any) -> bool:
+        named = names_a_file(key) if table == "data" else f"{table}.{key}" in MODEL_KEYS
+        return named and isinstance(value, str) and bool(value) and (folder / value).exists()
+
+    return {key: str(folder / value) if is_path(key, value) else value for key, value in held.items()}
 
 
 def name_for(data: str) -> str:

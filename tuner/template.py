@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.loading import import_objective
 from tuner.space import Choices, Fixed, Parameter, Range
-from tuner.spec import Budget, EarlyStopping, Search, StudySpec, Training
+from tuner.spec import Budget, EarlyStopping, ModelSection, Search, StudySpec, Training
 from tuner.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def study_template(name: str, *, data: Mapping[str, Any], file: str, objective: 
         *_space(known),
         *_table("training", Training, {}),
         *_table("training.early_stopping", EarlyStopping, {}),
+        *_table("model", ModelSection, {}),
         *_table("search", Search, {}),
         *_table("budget", Budget, {"trials": Budget().trials}),
     ]

@@ -23,6 +23,7 @@ from tuner.places import places
 from tuner.preparation import FINGERPRINT, fingerprint, same_data
 from tuner.training import Cohort
 from tuner.training.randomness import derive
+from tuner.warm_start import WarmStart
 from tuner.worker import Leaving, Worker
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class TrainableWorker(Worker):
             spec.search, loaded.space, objectives=len(self.metrics), epochs=spec.training.epochs, where=spec.name
         )
         super().__init__(storage, study_id, spec, strategy, leaving)
+        self.start = WarmStart.of(spec.model)
         self.places = spec.training.cohort or places(
             self.space,
             lambda params: self._make(0, params),
@@ -123,6 +125,8 @@ class TrainableWorker(Worker):
 
     def _join(self, claim: Claim, trial: optuna.Trial, checkpoint: Checkpoint | None) -> None:
         member = self._make(claim.number, self.space.suggest(trial))
+        if self.start is not None and not self.start.strict:
+            trial.set_user_attr(attributes.WARM_START, self.start.fit(member.module).to_json())
         if checkpoint is not None:
             self.checkpoints.restore(member, checkpoint)
         self.cohort.join(member)
@@ -133,7 +137,9 @@ class TrainableWorker(Worker):
     def _make(self, number: int, params: Mapping[str, Any]) -> Member:
         """Return the untrained member of a trial."""
         seed = derive(self.spec.seed, "trial", number)
-        return make_member(self.trainable, self.dataset, params, self.spec.training, number=number, seed=seed)
+        return make_member(
+            self.trainable, self.dataset, params, self.spec.training, number=number, seed=seed, start=self.start
+        )
 
     def _train(self) -> None:
         """Train the cohort one epoch, write what came of it, and let go who is done."""

@@ -73,6 +73,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     from tuner.members import make_member
     from tuner.running import Machine, plan_workers
     from tuner.training import Cohort
+    from tuner.warm_start import WarmStart
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable
@@ -81,14 +82,15 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
     try:
-        member = make_member(trainable, dataset, params, spec.training, number=0, seed=spec.seed)
+        start = WarmStart.of(spec.model)
+        member = make_member(trainable, dataset, params, spec.training, number=0, seed=spec.seed, start=start)
         cohort = Cohort(dataset, metrics, device=device)
         cohort.join(member)
         (result,) = cohort.epoch()
     except TunerError:
         raise
     except Exception as error:
-        raise _objectives_own(error) from error
+        raise objectives_own(error) from error
     return Tryout(
         data=trainable.describe(),
         space=loaded.space,
@@ -117,7 +119,7 @@ def _try_function(spec: StudySpec, function: Function, where: str) -> Tryout:
     except optuna.TrialPruned:
         returned = []
     except Exception as error:
-        raise _objectives_own(error) from error
+        raise objectives_own(error) from error
     values = list(returned) if isinstance(returned, list | tuple) else [returned]
     return Tryout(
         data={},
@@ -129,7 +131,8 @@ def _try_function(spec: StudySpec, function: Function, where: str) -> Tryout:
     )
 
 
-def _objectives_own(error: Exception) -> ObjectiveError:
+def objectives_own(error: Exception) -> ObjectiveError:
+    """Return what tells of an error that the objective's own code raised."""
     from tuner import failures
 
     failure = failures.describe(error)

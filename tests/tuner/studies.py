@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FixedTrial
+
 from tuner import study
 from tuner.function_worker import FunctionWorker
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.results import Results
+from tuner.space import Space
 from tuner.spec import parse_spec
 from tuner.trainable_worker import TrainableWorker
+from tuner.tryout import middle
 from tuner.worker import Leaving
 
 QUICK: dict[str, Any] = {
@@ -46,3 +50,8 @@ def make_worker(
         worker.places = places or worker.places
         return worker
     return FunctionWorker(results.storage, results.study_id, spec, loaded, leaving=leaving)
+
+
+def middle_trial(space: Space) -> FixedTrial:
+    """Return a trial of the configuration in the middle of the space."""
+    return FixedTrial(middle(space))

@@ -23,7 +23,7 @@ from tuner.study import read_spec
         ("[training]\nepochs = 'many'", "epochs = 'many': input should be a valid integer"),
         ("[budget]\ntrials = -5", "trials = -5"),
         ("[budget]\ntimeout = 'soon'", "timeout = 'soon': a duration is written like"),
-        ("name = '../etc/passwd'", "name = '../etc/passwd': a study name holds"),
+        ("name = '../etc/passwd'", "name = '../etc/passwd': a name holds"),
         ("seed = -1", "seed = -1"),
         ("[objective]\nname = 3", "[objective]: name = 3 must be"),
         ("epochs = [", "not valid TOML"),

@@ -70,12 +70,13 @@ def check(
     tuner check --data churn.csv --target churned
     """
     from tuner import study as api
+    from tuner.models import located
     from tuner.tryout import try_out
 
     targets = list(target) if len(target) > 1 else target[0] if target else None
     with redirect_stdout(sys.stderr):  # what an objective prints is no result
         spec, where = api.read_spec(source, data=data, target=targets, settings=settings)
-        tried = try_out(spec, where=where)
+        tried = try_out(located(spec, api.storage_url()), where=where)
     if output == "table":
         _print_tryout(spec.name, tried)
         hint(f"\n{where} is ready: `tuner start {source}`" if source else f"\n{where} is ready")

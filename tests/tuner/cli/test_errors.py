@@ -50,7 +50,7 @@ from tuner.errors import ObjectiveError
         (["start", "iris", "--timeout", "soon"], 2, "Error: iris [budget]: timeout = 'soon': a duration is written"),
         (["init", "--data", "x.csv"], 2, "Error: --data x.csv: which column is to be predicted? write --target COLUMN"),
         (["init", "--target", "y"], 2, "Error: --target y: of which table? write --data FILE too"),
-        (["init", "../x"], 2, "Error: '../x': a study name holds letters, "),
+        (["init", "../x"], 2, "Error: '../x': a name holds letters, "),
         (["check", "none.toml"], 2, "Error: none.toml: no such study file"),
     ],
 )
