@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from tuner import attributes, metrics
+from tuner.training.judging import CHUNK_BYTES, judge
+from tuner.training.network import predict
 from tuner.verdict import skill, verdict
 
 if TYPE_CHECKING:
@@ -47,6 +49,19 @@ class Decoded:
         """Return the ``[M]`` scores of outputs ``[M, N, …]`` for targets ``[N, …]``."""
         return self.metric(self.trainable.decode(outputs), self.trainable.decode(targets))
 
+    @property
+    def additive(self) -> bool:
+        """Whether the metric is."""
+        return self.metric.additive
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the ``[M]`` sums of an additive metric."""
+        return self.metric.sums(self.trainable.decode(outputs), self.trainable.decode(targets))
+
+    def from_sums(self, over: Tensor, under: Tensor) -> Tensor:
+        """Return the ``[M]`` scores that the sums come to."""
+        return self.metric.from_sums(over, under)
+
 
 def decoded_metrics(trainable: Trainable) -> list[Decoded]:
     """Return the metrics that are optimised."""
@@ -72,7 +87,7 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
     training = _scores(module, dataset.training, loss, scored)
     validation = _scores(module, dataset.validation, loss, scored)
     score = validation[scored[0].name]
-    classifies = scored[0].metric.task == "classification"
+    classifies = scored[0].metric.task != "regression"
     judged = verdict(
         training=skill(training["loss"], constant.training_loss),
         validation=skill(validation["loss"], constant.validation_loss),
@@ -90,33 +105,49 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
     }
 
 
-def best_constant(loss: Loss, dataset: Dataset, metric: Decoded, outputs: int) -> Constant:
-    """Return the best constant answer ``[outputs]``.
+def best_constant(loss: Loss, dataset: Dataset, metric: Decoded, shape: Sequence[int]) -> Constant:
+    """Return the best constant answer of a network whose outputs for one sample are of ``shape``.
 
-    It is found by minimising the loss itself, so it serves any loss that is differentiable.
+    It is the same at every place of a sequence.
     """
-    from scipy.optimize import minimize  # torch.optim.LBFGS would import a compiler, for seconds
-
-    def value_and_slope(answer: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        guess = torch.tensor(answer, dtype=torch.float32, device=dataset.training.targets.device, requires_grad=True)
-        value = _constant(loss, guess, dataset.training)
-        (slope,) = torch.autograd.grad(value, guess)
-        return float(value.detach()), slope.double().cpu().numpy()
-
-    best = minimize(value_and_slope, np.zeros(outputs), jac=True, method="L-BFGS-B").x
+    answer = _best_answer(loss, dataset.training, shape)
     part = dataset.validation
     with torch.no_grad():
-        answer = torch.tensor(best, dtype=torch.float32, device=part.targets.device)
-        score = float(metric(answer.expand(1, len(part), -1), part.targets))
+        _, (score,) = judge(lambda feeds: answer.expand(1, len(feeds[0]), *shape), part, loss, [metric])
         return Constant(
-            training_loss=float(_constant(loss, answer, dataset.training)),
-            validation_loss=float(_constant(loss, answer, part)),
-            score=score,
+            training_loss=float(_constant(loss, answer, dataset.training, shape)),
+            validation_loss=float(_constant(loss, answer, part, shape)),
+            score=float(score),
         )
 
 
-def _constant(loss: Loss, answer: Tensor, part: Part) -> Tensor:
-    return loss(answer.expand(1, len(part), -1), part.targets.unsqueeze(0)).sum()
+def _best_answer(loss: Loss, part: Part, shape: Sequence[int]) -> Tensor:
+    """Return the answer: in closed form or, for any loss that is differentiable, by minimising the loss itself."""
+    if loss.additive:
+        return loss.best_constant(part.targets, shape[-1])
+    from scipy.optimize import minimize  # torch.optim.LBFGS would import a compiler, for seconds
+
+    device = part.targets.device
+
+    def value_and_slope(answer: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        guess = torch.tensor(answer, dtype=torch.float32, device=device, requires_grad=True)
+        value = _constant(loss, guess, part, shape)
+        (slope,) = torch.autograd.grad(value, guess)
+        return float(value.detach()), slope.double().cpu().numpy()
+
+    best = minimize(value_and_slope, np.zeros(shape[-1]), jac=True, method="L-BFGS-B").x
+    return torch.tensor(best, dtype=torch.float32, device=device)
+
+
+def _constant(loss: Loss, answer: Tensor, part: Part, shape: Sequence[int]) -> Tensor:
+    """Return the loss of a constant answer; of an additive one each different target is looked at once."""
+    if not loss.additive:
+        return loss(answer.expand(1, len(part), *shape), part.targets.unsqueeze(0)).sum()
+    targets, counts = torch.unique(part.targets, return_counts=True)
+    some = targets.split(max(1, CHUNK_BYTES // (answer.numel() * answer.element_size())))
+    sums = [torch.stack(loss.sums(answer.expand(len(one), 1, -1), one.unsqueeze(1))) for one in some]
+    over, under = torch.cat(sums, 1).mul(counts).sum(1)
+    return loss.from_sums(over, under)
 
 
 def _reported(optimised: Sequence[Metric]) -> list[Metric]:
@@ -128,11 +159,9 @@ def _reported(optimised: Sequence[Metric]) -> list[Metric]:
 
 
 def _scores(module: nn.Module, part: Part, loss: Loss, scored: Sequence[Decoded]) -> dict[str, Any]:
-    from tuner.training.network import predict
-
-    outputs = predict(module, part.feeds).unsqueeze(0)
-    scores = {"loss": float(loss(outputs, part.targets.unsqueeze(0)))}
-    return scores | {metric.name: _finite(float(metric(outputs, part.targets))) for metric in scored}
+    value, scores = judge(lambda feeds: predict(module, feeds).unsqueeze(0), part, loss, scored)
+    named = {metric.name: _finite(float(score)) for metric, score in zip(scored, scores, strict=True)}
+    return {"loss": float(value), **named}
 
 
 def _finite(value: float) -> float | None:
@@ -142,7 +171,6 @@ def _finite(value: float) -> float | None:
 
 def _confusion_matrix(module: nn.Module, part: Part, trainable: Trainable) -> list[list[int]] | None:
     from tuner.scores import confusion_matrix
-    from tuner.training.network import predict
 
     if trainable.metrics()[0].task != "classification":
         return None

@@ -43,6 +43,8 @@ TRAINING = "training"
 """Trial: loss and every metric on the training part, of the weights of the best epoch."""
 VALIDATION = "validation"
 """Trial: the same on the validation part."""
+FINAL = "final"
+"""Trial: what the objective itself scored when the trial had finished; see ``Trainable.final_scores``."""
 
 
 def write_spec(storage: BaseStorage, study_id: int, spec: StudySpec) -> None:

@@ -12,7 +12,7 @@ from tuner.sections import nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "sequence"]
 Direction = Literal["maximize", "minimize"]
 
 
@@ -26,7 +26,9 @@ class Metric:
     Shape:
         - classification: outputs ``[M, N, C]`` logits, targets ``[N]`` or ``[M, N]`` class indices;
         - regression: outputs ``[M, N, T]``, targets ``[N, T]`` or ``[M, N, T]``, in the data's own units;
-          the last axis of the targets may be left out when it is 1.
+          the last axis of the targets may be left out when it is 1;
+        - sequence: outputs ``[M, N, T, V]`` logits of each next token, targets ``[N, T]`` or ``[M, N, T]`` token
+          numbers; negative ones are padding, or not asked for, and count for nothing.
     """
 
     name: str
@@ -39,6 +41,23 @@ class Metric:
         from tuner.scores import score
 
         return score(self.name, outputs, targets)
+
+    @property
+    def additive(self) -> bool:
+        """Whether the score follows from two sums over the samples, so that it can be had chunk by chunk."""
+        return self.task == "sequence"
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two ``[M]`` sums of an additive metric: of two chunks of samples, they add up."""
+        from tuner.scores import sums
+
+        return sums(self.name, outputs, targets)
+
+    def from_sums(self, over: Tensor, under: Tensor) -> Tensor:
+        """Return the ``[M]`` scores that sums come to; NaN where nothing was asked for."""
+        from tuner.scores import from_sums
+
+        return from_sums(self.name, over, under)
 
     def better(self, one: float, other: float) -> bool:
         """Whether ``one`` is strictly better than ``other``; NaN is never better."""
@@ -72,7 +91,7 @@ def metric_names(task: Task | None = None) -> list[str]:
 
 def default_metric(task: Task) -> Metric:
     """Return the metric that is tuned when a study names none."""
-    return _BY_NAME["accuracy" if task == "classification" else "rmse"]
+    return _BY_NAME[{"classification": "accuracy", "regression": "rmse", "sequence": "token_accuracy"}[task]]
 
 
 def _classification(name: str, description: str, *aliases: str, direction: Direction = "maximize") -> Iterable[Metric]:
@@ -94,6 +113,11 @@ def _averaged(name: str, description: str, *aliases: str, direction: Direction =
 def _regression(name: str, description: str, *aliases: str, direction: Direction = "minimize") -> Iterable[Metric]:
     text = f"{description}; the mean over several targets"
     yield Metric(name=name, task="regression", direction=direction, description=text, aliases=aliases)
+
+
+def _sequence(name: str, description: str, *aliases: str, direction: Direction = "maximize") -> Iterable[Metric]:
+    text = f"{description}; each token is foretold from the right ones before it"
+    yield Metric(name=name, task="sequence", direction=direction, description=text, aliases=aliases)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -121,6 +145,10 @@ METRICS: tuple[Metric, ...] = (
     *_regression("mae", "mean absolute error", "mean_absolute_error"),
     *_regression("r2", "share of the variance explained", "r2_score", "r_squared", direction="maximize"),
     *_regression("median_absolute_error", "median of the absolute errors", "medae"),
+    *_sequence("token_accuracy", "share of the tokens that are foretold"),
+    *_sequence("exact_match", "share of the sequences of which every token is foretold"),
+    *_sequence("edit_distance", "edits that mend what is foretold, a token", "levenshtein", direction="minimize"),
+    *_sequence("perplexity", "exponential of the mean negative log likelihood of a token", "ppl", direction="minimize"),
 )
 
 _BY_NAME = {name: metric for metric in METRICS for name in (metric.name, *metric.aliases)}

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from tuner.edits import edit_distances
+
 
 def score(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the ``[M]`` scores of metric ``name``; see ``tuner.metrics.Metric`` for the shapes.
@@ -17,6 +19,9 @@ def score(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
     Raises:
         ValueError: when the shapes do not fit.
     """
+    if name in _SEQUENCE:
+        values = from_sums(name, *sums(name, outputs, targets))
+        return torch.where(outputs.isnan().flatten(1).any(1), torch.nan, values)
     regression = name in _REGRESSION
     if regression and outputs.shape[-1] == 1 and targets.shape in (outputs.shape[:2], outputs.shape[1:2]):
         targets = targets.unsqueeze(-1)
@@ -30,6 +35,24 @@ def score(name: str, outputs: Tensor, targets: Tensor) -> Tensor:
         matrix = confusion_matrix(outputs, targets)
         values = _COUNTED[name](matrix) if name in _COUNTED else _one_against_rest(base, average, matrix)
     return torch.where(outputs.isnan().flatten(1).any(1), torch.nan, values)
+
+
+def sums(name: str, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two ``[M]`` sums over the samples that make a sequence metric's score.
+
+    Raises:
+        ValueError: when the shapes do not fit.
+    """
+    if outputs.ndim != 4 or targets.shape not in (outputs.shape[:3], outputs.shape[1:3]):
+        shapes = f"got outputs {list(outputs.shape)} and targets {list(targets.shape)}"
+        raise ValueError(f"expected outputs [M, N, T, V] and targets [N, T] or [M, N, T]; {shapes}")
+    return _SEQUENCE[name](outputs, targets.expand(outputs.shape[:3]))
+
+
+def from_sums(name: str, over: Tensor, under: Tensor) -> Tensor:
+    """Return the ``[M]`` scores of a sequence metric; NaN where there was nothing to score."""
+    mean = _exact(over) / _exact(under)
+    return mean.exp() if name == "perplexity" else mean
 
 
 def confusion_matrix(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -137,6 +160,42 @@ def _median_absolute_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return ((errors[:, (count - 1) // 2] + errors[:, count // 2]) / 2).mean(1)
 
 
+def _token_accuracy(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    right, asked = (
+        outputs.argmax(-1) == targets,
+        targets >= 0,
+    )  # no token is negative, so what is not asked is not right
+    return right.sum((1, 2)), asked.sum((1, 2))
+
+
+def _exact_match(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    asked = targets >= 0
+    right = (outputs.argmax(-1) == targets) | ~asked
+    some = asked.any(-1)
+    return (right.all(-1) & some).sum(1), some.sum(1)
+
+
+def _edit_distance(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    asked = targets >= 0
+    order = (~asked).to(torch.uint8).argsort(stable=True, dim=-1)  # what is asked for goes to the front
+    said, wanted = (tokens.gather(-1, order).flatten(0, 1) for tokens in (outputs.argmax(-1), targets))
+    lengths = asked.sum(-1)
+    edits = edit_distances(said, lengths.flatten(), wanted, lengths.flatten())
+    return edits.view(lengths.shape).sum(1), lengths.sum(1)
+
+
+def _surprise(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    asked = targets >= 0
+    chosen = outputs.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return -_exact(torch.where(asked, chosen, 0.0)).sum((1, 2)), asked.sum((1, 2))
+
+
+_SEQUENCE: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "token_accuracy": _token_accuracy,
+    "exact_match": _exact_match,
+    "edit_distance": _edit_distance,
+    "perplexity": _surprise,
+}
 _COUNTED: dict[str, Callable[[Tensor], Tensor]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,

@@ -110,6 +110,14 @@ class Trainable(ABC):
         """Return the network's outputs ``[M, N, …]`` in the units that metrics and people use."""
         return outputs
 
+    def final_scores(self, module: nn.Module, dataset: Dataset) -> dict[str, Any]:
+        """Return further scores of a finished network on the validation part, by name: what costs too much each epoch.
+
+        ``dataset`` is what :meth:`encode` gave, on the module's device; the module has its best weights. Beside numbers
+        there may be ``examples``, a list of dicts of texts, of which ``tuner show`` prints a table. All of it is JSON.
+        """
+        return {}
+
     def describe(self) -> dict[str, Any]:
         """Return, as JSON, what :meth:`load` found: sizes of the parts, columns, classes, notes for a person."""
         return {}

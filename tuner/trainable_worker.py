@@ -261,9 +261,11 @@ class TrainableWorker(Worker):
         dataset = self.cohort.data_of(running.member)
         constants = self._constants.setdefault(dataset, {})
         if loss not in constants:
-            outputs = _outputs(running.member, dataset)
-            constants[loss] = best_constant(loss, dataset, self.metrics[0], outputs)
+            shape = _output_shape(running.member, dataset)
+            constants[loss] = best_constant(loss, dataset, self.metrics[0], shape)
         noted = assess(running.member.module, self.trainable, dataset, loss, constants[loss])
+        if result.stopped or result.finished:
+            noted[attributes.FINAL] = self.trainable.final_scores(running.member.module, dataset)
         noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
         noted[attributes.STOPPED_EARLY] = result.stopped
         for key, value in noted.items():
@@ -278,10 +280,10 @@ class TrainableWorker(Worker):
         self.storage.release(trial_ids)
 
 
-def _outputs(member: Member, dataset: Dataset) -> int:
-    """Return how many outputs the member's network has."""
+def _output_shape(member: Member, dataset: Dataset) -> tuple[int, ...]:
+    """Return the shape of the network's outputs for one sample."""
     import torch
 
     from tuner.training.network import predict
 
-    return predict(member.module, dataset.validation.gather(torch.tensor([0]))).shape[-1]
+    return tuple(predict(member.module, dataset.validation.gather(torch.tensor([0]))).shape[1:])

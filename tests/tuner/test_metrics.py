@@ -167,8 +167,12 @@ def test_a_member_with_nan_outputs_scores_nan_and_its_neighbours_do_not() -> Non
     outputs[1, 4, 0] = torch.nan
     classes = torch.tensor([0, 1, 0, 1, 0, 1])
     numbers = torch.randn(6, 2)
+    tokens = torch.tensor([[0, 1, -100]] * 6)
     for metric in METRICS:
-        found = metric(outputs, classes if metric.task == "classification" else numbers)
+        if metric.task == "sequence":
+            found = metric(outputs.unsqueeze(2).expand(3, 6, 3, 2), tokens)
+        else:
+            found = metric(outputs, classes if metric.task == "classification" else numbers)
         assert found.isnan().tolist() == [False, True, False], metric.name
 
 
@@ -213,12 +217,14 @@ def test_a_metric_of_the_other_task_is_refused_with_the_right_ones() -> None:
 def test_directions_are_known_and_better_follows_them() -> None:
     least = {metric.name for metric in METRICS if metric.direction == "minimize"}
     fprs = {"fpr", "fpr_macro", "fpr_micro", "fpr_weighted"}
-    assert least == fprs | {"log_loss", "rmse", "mse", "mae", "median_absolute_error"}
+    sequences = {"edit_distance", "perplexity"}
+    assert least == fprs | sequences | {"log_loss", "rmse", "mse", "mae", "median_absolute_error"}
     assert get("accuracy").better(0.9, 0.8)
     assert get("rmse").better(1.0, 2.0)
     assert not get("rmse").better(float("nan"), 2.0)
     assert default_metric("classification").name == "accuracy"
     assert default_metric("regression").name == "rmse"
+    assert default_metric("sequence").name == "token_accuracy"
 
 
 def test_knowing_the_metrics_does_not_import_torch() -> None:

@@ -54,6 +54,43 @@ def test_the_best_constant_answer_is_the_mean_the_median_or_the_frequencies(
     part = Part(inputs=(torch.zeros(len(targets), 1),), targets=targets)
     trainable = Nothing(ObjectiveOptions(), None, seed=0)
     decoded = Decoded(metric=metrics.get(metric), trainable=trainable)
-    constant = best_constant(loss, Dataset(training=part, validation=part), decoded, outputs)
+    constant = best_constant(loss, Dataset(training=part, validation=part), decoded, [outputs])
     assert constant.validation_loss == pytest.approx(expected_loss, abs=2e-3)
     assert constant.score == pytest.approx(expected_score, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        CrossEntropy(),
+        CrossEntropy(label_smoothing=0.2),
+        CrossEntropy(class_weights=(1.0, 0.5, 3.0, 2.0), label_smoothing=0.2),
+        CrossEntropy(ignore_index=-100, label_smoothing=0.1),
+    ],
+)
+def test_the_best_constant_of_cross_entropy_is_where_its_slope_is_nothing(loss: CrossEntropy) -> None:
+    torch.manual_seed(0)
+    targets = torch.randint(4, (1, 30, 2))
+    targets[0, :9] = 1 if loss.ignore_index is None else -100
+    answer = loss.best_constant(targets, 4).requires_grad_()
+    (slope,) = torch.autograd.grad(loss(answer.expand(1, 30, 2, 4), targets).sum(), answer)
+    assert slope.abs().max() < 1e-6
+
+
+def test_a_token_that_training_never_saw_costs_the_constant_answer_much_but_not_all() -> None:
+    targets = torch.tensor([0, 0, 1, 1])
+    answer = CrossEntropy().best_constant(targets, 3)
+    assert answer.softmax(0).tolist() == pytest.approx([2 / 4.5, 2 / 4.5, 0.5 / 4.5])
+
+
+def test_the_best_constant_of_sequences_leaves_padding_out() -> None:
+    training = torch.tensor([[0, 0, 1, -100], [0, 1, -100, -100]])
+    validation = torch.tensor([[0, 1, 0, 0]])
+    dataset = Dataset(
+        training=Part(inputs=(training,), targets=training), validation=Part(inputs=(validation,), targets=validation)
+    )
+    decoded = Decoded(metric=metrics.get("token_accuracy"), trainable=Nothing(ObjectiveOptions(), None, seed=0))
+    constant = best_constant(CrossEntropy(ignore_index=-100), dataset, decoded, [4, 2])
+    assert constant.training_loss == pytest.approx(-(3 * math.log(0.6) + 2 * math.log(0.4)) / 5)
+    assert constant.validation_loss == pytest.approx(-(3 * math.log(0.6) + math.log(0.4)) / 4)
+    assert constant.score == 0.75

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,24 +18,11 @@ from torch import Tensor
 from tuner.training import batches
 from tuner.training.data import Dataset, Placement
 from tuner.training.fusion import Fusion
+from tuner.training.judging import Metric, judge
 from tuner.training.member import Member
 from tuner.training.randomness import derive, order, used
 from tuner.training.recipe import RecipeError
 from tuner.training.stack import Stack
-
-
-class Metric(Protocol):
-    """What scores the validation outputs of all members."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def direction(self) -> str:
-        """'maximize' or 'minimize'."""
-
-    def __call__(self, outputs: Tensor, targets: Tensor, /) -> Tensor:
-        """Return the ``[M]`` scores of outputs ``[M, N, ...]`` for targets ``[N, ...]``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,16 +157,7 @@ class Cohort:
 
     def _judge(self, stack: Stack, training_loss: Tensor) -> Tensor:
         """Return validation loss, training loss, sum of the weights, then the metrics: ``[3 + K, M]``, on the host."""
-        part = stack.dataset.validation
-        outputs = stack.network.predict(part.feeds)
-        loss = stack.loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
-        healthy = torch.isfinite(loss)
-        all_healthy = bool(healthy.all())
-        if not all_healthy:  # a metric need not know what to make of a NaN
-            outputs = torch.where(healthy.view(-1, *[1] * (outputs.ndim - 1)), outputs, torch.zeros_like(outputs))
-        scores = [metric(outputs, part.targets) for metric in self.metrics]
-        if not all_healthy:
-            scores = [score.masked_fill(~healthy, torch.nan) for score in scores]
+        loss, scores = judge(stack.network.predict, stack.dataset.validation, stack.loss, self.metrics)
         numbers = [loss, training_loss, stack.weights.sum(1), *scores]
         return torch.stack([number.to(torch.float64) for number in numbers]).cpu()
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Loss(ABC):
@@ -21,6 +23,8 @@ class Loss(ABC):
     """
 
     name: str
+    additive: ClassVar[bool] = False
+    """Whether it is a weighted mean over the targets' numbers, so that ``sums`` and ``best_constant`` are defined."""
 
     @abstractmethod
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -34,6 +38,18 @@ class Loss(ABC):
             (slope,) = torch.autograd.grad(loss.sum(), outputs)
         gradient.copy_(slope)
         return loss.detach()
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the ``[M]`` sums of the weighted losses and of the weights: of two chunks of samples, they add up."""
+        raise NotImplementedError(f"{self.name} is no sum over samples")
+
+    def from_sums(self, over: Tensor, under: Tensor) -> Tensor:
+        """Return the ``[M]`` mean losses that sums come to; 0 where nothing weighs."""
+        return over / torch.where(under == 0, 1, under)
+
+    def best_constant(self, targets: Tensor, outputs: int) -> Tensor:
+        """Return the outputs ``[outputs]`` that, given whatever the inputs are, make the loss least."""
+        raise NotImplementedError(f"{self.name} has no best constant in closed form")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +65,7 @@ class CrossEntropy(Loss):
     """Targets of this number (padding) count for nothing."""
 
     name = "cross_entropy"
+    additive = True
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing <= 1.0:
@@ -57,11 +74,39 @@ class CrossEntropy(Loss):
             raise ValueError(f"class_weights must be 0 or more, got {self.class_weights!r}")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        scores = _log_softmax(outputs)
         if self._plain:
-            return scores.gather(-1, targets.unsqueeze(-1)).flatten(1).mean(1).neg()
-        wanted, total = self._wanted(outputs, targets)
-        return -(wanted * scores).flatten(1).sum(1) / total
+            return _log_softmax(outputs).gather(-1, targets.unsqueeze(-1)).flatten(1).mean(1).neg()
+        return self.from_sums(*self.sums(outputs, targets))
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        classes = outputs.shape[-1]
+        weights = _class_weights(self, classes, outputs.dtype, outputs.device)
+        losses = functional.cross_entropy(
+            outputs.reshape(-1, classes),
+            targets.reshape(-1),
+            weight=weights,
+            ignore_index=-100 if self.ignore_index is None else self.ignore_index,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
+        counted = (
+            torch.ones_like(targets, dtype=torch.bool) if self.ignore_index is None else targets != self.ignore_index
+        )
+        weighed = counted if weights is None else counted * weights[targets.where(counted, 0)]
+        return losses.view(targets.shape).flatten(1).sum(1), weighed.flatten(1).sum(1)
+
+    def best_constant(self, targets: Tensor, outputs: int) -> Tensor:
+        """Return the logarithms of the classes' weighted and smoothed frequencies.
+
+        A class that never occurs counts as half a sample, lest the loss of it be infinite.
+        """
+        wanted = targets[targets != self.ignore_index] if self.ignore_index is not None else targets
+        counts = torch.bincount(wanted.flatten(), minlength=outputs).to(torch.float32)
+        weights = _class_weights(self, outputs, counts.dtype, counts.device)
+        weighted = counts if weights is None else counts * weights
+        spread = (torch.ones_like(counts) if weights is None else weights) * counts.sum() / outputs
+        sought = (1 - self.label_smoothing) * weighted + self.label_smoothing * spread
+        return torch.where(sought > 0, sought, 0.5).log()
 
     def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
         if self._plain:
@@ -120,6 +165,16 @@ def _plain_backward(outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tenso
     slope = scores.exp_().scatter_(axis, targets, -1.0, reduce="add")
     torch.mul(slope.t().view(outputs.shape) if axis == 0 else slope, share, out=gradient)
     return loss
+
+
+@lru_cache(maxsize=64)
+def _class_weights(loss: CrossEntropy, classes: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+    """Return the weights of the classes ``[C]``, if there are any."""
+    if loss.class_weights is None:
+        return None
+    if len(loss.class_weights) != classes:
+        raise ValueError(f"{len(loss.class_weights)} class weights for {classes} outputs")
+    return torch.tensor(loss.class_weights, dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=64)
