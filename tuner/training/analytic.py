@@ -46,7 +46,7 @@ class _Layer:
 class _Work:
     """What a layer's forward pass leaves to its backward pass, for one batch size."""
 
-    linear: Tensor  # [M, B, H], what the linear map gives
+    linear: Tensor  # [M, B, H], what the linear map gives; in the last layer [M, H, B], as losses take it
     normal: Tensor  # [M, B, H], the same after normalization: what the activation is given
     output: Tensor  # [M, B, H], after normalization, activation, dropout
     active: Tensor  # [M, B, H], before dropout, if the activation's derivative is taken from its output
@@ -103,11 +103,14 @@ class AnalyticMLP:
             f"{place}.{name}": buffer for place, norm in self.norms.items() for name, buffer in norm.buffers().items()
         }
 
+    def prepare(self, targets: Tensor) -> Tensor:
+        return self.loss.prepare(targets, self.widths[-1], self.dtype)
+
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         x = inputs[0].flatten(2)
         work = self._workspace(x.shape[1])
         outputs = self._forward(x, work)
-        loss = self.loss.backward(outputs, targets, work[-1].slope)
+        loss = self.loss.backward(outputs, targets, work[-1].slope_t)
         self._backward(x, work)
         return loss
 
@@ -124,8 +127,8 @@ class AnalyticMLP:
             else:
                 x = w.active
             w.output = x
-        last = work[-1]
-        return torch.baddbmm(self.layers[-1].bias, x, self.layers[-1].weight_t, out=last.linear)
+        layer = self.layers[-1]
+        return torch.baddbmm(layer.bias.mT, layer.weight, x.mT, out=work[-1].linear)
 
     def _backward(self, x: Tensor, work: list[_Work]) -> None:
         for index in range(len(self.layers) - 1, -1, -1):
@@ -154,19 +157,25 @@ class AnalyticMLP:
 
     def _workspace(self, batch: int) -> list[_Work]:
         if batch not in self._workspaces:
-            self._workspaces[batch] = [self._work(batch, width) for width in self.widths[1:]]
+            hidden = [self._work(batch, width) for width in self.widths[1:-1]]
+            self._workspaces[batch] = [*hidden, self._last_work(batch)]
         return self._workspaces[batch]
 
     def _work(self, batch: int, width: int) -> _Work:
-        def empty() -> Tensor:
-            return torch.empty(self.members, batch, width, dtype=self.dtype, device=self.device)
-
-        linear = empty()
-        active = linear if self.activation.from_output and not self.norms else empty()
+        shape = batch, width
+        linear = self._empty(*shape)
+        active = linear if self.activation.from_output and not self.norms else self._empty(*shape)
         needed = self._dropout is not None and self._dropout.needed
-        slope = empty()
-        output = empty() if needed else active
+        output = self._empty(*shape) if needed else active
+        slope = self._empty(*shape)
         return _Work(linear=linear, normal=linear, active=active, output=output, slope=slope, slope_t=slope.mT)
+
+    def _last_work(self, batch: int) -> _Work:
+        outputs, slope_t = (self._empty(self.widths[-1], batch) for _ in range(2))
+        return _Work(linear=outputs, normal=outputs, active=outputs, output=outputs, slope=slope_t.mT, slope_t=slope_t)
+
+    def _empty(self, *shape: int) -> Tensor:
+        return torch.empty(self.members, *shape, dtype=self.dtype, device=self.device)
 
     def predict(self, feeds: Sequence[Feed]) -> Tensor:
         samples = max(1, PREDICTED_NUMBERS // (self.members * max(self.widths)))

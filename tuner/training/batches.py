@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 import torch
@@ -12,7 +12,9 @@ from tuner.training.data import Part
 from tuner.training.feeding import gathered, row_bytes
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
-"""Inputs, each ``[M, B, ...]``, and targets ``[M, B, ...]``."""
+"""Inputs, each ``[M, B, ...]``, and prepared targets ``[M, ...]``."""
+Prepare = Callable[[Tensor], Tensor]
+"""Turns the targets of several steps ``[S, M, B, ...]`` into what is wanted in each of them ``[S, M, ...]``."""
 
 GATHERED_BYTES = 32 * 2**20
 """Inputs of several steps are gathered in one go, up to this much memory."""
@@ -34,18 +36,17 @@ def sizes(samples: int, batch_size: int | None, smallest: int = 1) -> list[int]:
     return [size] * full + [rest]
 
 
-def batches(part: Part, orders: Tensor, sizes: list[int], device: torch.device) -> Generator[Batch]:
+def batches(part: Part, orders: Tensor, sizes: list[int], device: torch.device, prepare: Prepare) -> Generator[Batch]:
     """Yield the batches of one epoch, on the device, from the members' ``[M, n]`` orders, which lie on the host.
 
+    ``prepare`` gets the targets of several steps at once; what it returns for a step is what the batch has.
     Tensors are only valid until the next one. Close the iterator if it is not used up.
     """
     members = len(orders)
     if len(sizes) == 1 and orders.shape[1] == len(part):  # the whole part at once has no order
         whole = part.gather(torch.arange(len(part))) if part.sources else part.inputs
-        yield (
-            tuple(x.to(device).expand(members, *x.shape) for x in whole),
-            part.targets.expand(members, *part.targets.shape),
-        )
+        targets = part.targets.expand(1, members, *part.targets.shape)
+        yield tuple(x.to(device).expand(members, *x.shape) for x in whole), prepare(targets)[0]
         return
     blocks = list(_blocks(sizes, GATHERED_BYTES // max(1, members * sum(map(row_bytes, part.feeds)))))
     rows = (
@@ -54,9 +55,9 @@ def batches(part: Part, orders: Tensor, sizes: list[int], device: torch.device) 
     )
     with closing(gathered((*part.feeds, part.targets), rows, device)) as feed:
         for (_, size, count), tensors in zip(blocks, feed, strict=True):
-            steps = [x.view(count, members, size, *x.shape[1:]).unbind(0) for x in tensors]
-            for *inputs, targets in zip(*steps, strict=True):
-                yield tuple(inputs), targets
+            *inputs, targets = (x.view(count, members, size, *x.shape[1:]) for x in tensors)
+            for *xs, wanted in zip(*(x.unbind(0) for x in (*inputs, prepare(targets))), strict=True):
+                yield tuple(xs), wanted
 
 
 def _blocks(sizes: list[int], samples: int) -> Iterator[tuple[int, int, int]]:

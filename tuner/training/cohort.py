@@ -146,7 +146,7 @@ class Cohort:
         seeds = [derive(m.recipe.seed, "dropout", m.epoch) for m in stack.members]
         rates = stack.begin(len(sizes))
         losses = []
-        feed = batches.batches(part, torch.stack(orders), sizes, self.device)
+        feed = batches.batches(part, torch.stack(orders), sizes, self.device, stack.network.prepare)
         with closing(feed), stack.network.epoch(seeds):
             for step, (inputs, targets) in enumerate(feed):
                 losses.append(stack.network.forward_backward(inputs, targets))

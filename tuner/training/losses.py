@@ -1,14 +1,16 @@
 """Losses: one value per member, and the gradient with respect to the outputs.
 
 Every loss is the mean over a member's samples, as ``torch.nn.functional`` has it. ``loss(outputs, targets)`` is made of
-differentiable operations; ``loss.backward`` computes the same value and writes the gradient without autograd.
+differentiable operations. ``loss.backward`` computes the same value and writes the gradient, without autograd: in few
+operations, for it has the samples last, which is the quick way through a softmax, and targets that ``loss.prepare``
+has made ready for many steps at once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -30,13 +32,23 @@ class Loss(ABC):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the ``[M]`` mean losses of outputs ``[M, B, ...]`` for targets ``[M, B, ...]``."""
 
+    def prepare(self, targets: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
+        """Return targets ``[S, M, B, ...]`` of S steps in the form, ``[S, M, ...]``, in which ``backward`` takes them.
+
+        The network has so many outputs of this dtype for each sample.
+        """
+        return targets
+
     def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        """Return the ``[M]`` mean losses and write d loss / d outputs into ``gradient``, shaped as the outputs."""
+        """Return the ``[M]`` mean losses and write d loss / d outputs into ``gradient``.
+
+        Shape: outputs and gradient ``[M, C, B]``, contiguous; targets are what ``prepare`` returned for this step.
+        """
         with torch.inference_mode(False), torch.enable_grad():
-            outputs, targets = outputs.clone().requires_grad_(), targets.clone()
+            outputs, targets = outputs.mT.clone().requires_grad_(), targets.clone()
             loss = self(outputs, targets)
             (slope,) = torch.autograd.grad(loss.sum(), outputs)
-        gradient.copy_(slope)
+        gradient.copy_(slope.mT)
         return loss.detach()
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,6 +62,12 @@ class Loss(ABC):
     def best_constant(self, targets: Tensor, outputs: int) -> Tensor:
         """Return the outputs ``[outputs]`` that, given whatever the inputs are, make the loss least."""
         raise NotImplementedError(f"{self.name} has no best constant in closed form")
+
+
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    """Return the ``[M]`` sums of the products of numbers ``[M, C, B]``."""
+    members = len(one)
+    return torch.bmm(one.view(members, 1, -1), other.view(members, -1, 1)).view(members)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +92,7 @@ class CrossEntropy(Loss):
             raise ValueError(f"class_weights must be 0 or more, got {self.class_weights!r}")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        if self._plain:
+        if self == CrossEntropy():
             return _log_softmax(outputs).gather(-1, targets.unsqueeze(-1)).flatten(1).mean(1).neg()
         return self.from_sums(*self.sums(outputs, targets))
 
@@ -108,63 +126,32 @@ class CrossEntropy(Loss):
         sought = (1 - self.label_smoothing) * weighted + self.label_smoothing * spread
         return torch.where(sought > 0, sought, 0.5).log()
 
-    def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        if self._plain:
-            return _plain_backward(outputs, targets, gradient)
-        scores = _log_softmax(outputs)
-        wanted, total = self._wanted(outputs, targets)
-        loss = (wanted * scores).flatten(1).sum(1).neg_().div_(total)
-        slope = scores.exp_().mul_(wanted.sum(-1, keepdim=True)).sub_(wanted)
-        divisor = total.view(-1, *[1] * (outputs.ndim - 1)) if isinstance(total, Tensor) else total
-        torch.div(slope, divisor, out=gradient)
-        return loss
-
-    @cached_property
-    def _plain(self) -> bool:
-        return self == CrossEntropy()
-
-    def _wanted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        """Return the distributions ``[M, B, ..., C]`` that are wanted of the outputs, and the sums of their weights."""
-        classes = outputs.shape[-1]
-        if self.class_weights is not None and len(self.class_weights) != classes:
-            raise ValueError(f"{len(self.class_weights)} class weights for {classes} outputs")
-        rows, weights = _target_rows(self, classes, outputs.dtype, outputs.device)
+    def prepare(self, targets: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
+        """Return ``[S, M, C, B]`` of which the loss is the product with the logarithms of the softmax."""
+        rows, weights = _target_rows(self, outputs, dtype, targets.device)
         if self.ignore_index is not None:
-            targets = torch.where(targets == self.ignore_index, classes, targets)
-        wanted = torch.embedding(rows, targets)
-        if self.class_weights is None and self.ignore_index is None:
-            return wanted, targets[0].numel()
-        return wanted, weights[targets].flatten(1).sum(1)
+            targets = torch.where(targets == self.ignore_index, outputs, targets)
+        total: Tensor | int = targets.shape[-1]
+        if self.class_weights is not None or self.ignore_index is not None:
+            total = weights[targets].sum(-1)[..., None, None]
+            total = torch.where(total == 0, 1, total)
+        return torch.embedding(rows, targets).mT.contiguous().div_(-total)
+
+    def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        scores = torch.log_softmax(outputs, 1)
+        torch._log_softmax_backward_data(targets, scores, 1, outputs.dtype, out=gradient)
+        return _products(targets, scores)
 
 
 FEW_CLASSES = 32
 """Up to so many classes, a softmax over the first axis of a copy is the quicker one."""
 
 
-def _in_columns(outputs: Tensor) -> bool:
-    """Tell whether the softmax is quicker with a column for each sample."""
-    return outputs.shape[-1] <= FEW_CLASSES and outputs.device.type == "cpu"
-
-
-def _columns(outputs: Tensor) -> Tensor:
-    return torch.log_softmax(outputs.reshape(-1, outputs.shape[-1]).t().contiguous(), 0)
-
-
 def _log_softmax(outputs: Tensor) -> Tensor:
-    return _columns(outputs).t().view(outputs.shape) if _in_columns(outputs) else torch.log_softmax(outputs, -1)
-
-
-def _plain_backward(outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-    """Without weights and smoothing: the gradient is the softmax, less one at the target, as the mean takes them."""
-    members, share = len(targets), len(targets) / targets.numel()
-    if _in_columns(outputs):
-        scores, targets, axis = _columns(outputs), targets.reshape(1, -1), 0
-    else:
-        scores, targets, axis = torch.log_softmax(outputs, -1), targets.unsqueeze(-1), -1
-    loss = scores.gather(axis, targets).view(members, -1).sum(1).mul_(-share)
-    slope = scores.exp_().scatter_(axis, targets, -1.0, reduce="add")
-    torch.mul(slope.t().view(outputs.shape) if axis == 0 else slope, share, out=gradient)
-    return loss
+    if outputs.shape[-1] > FEW_CLASSES or outputs.device.type != "cpu":
+        return torch.log_softmax(outputs, -1)
+    columns = outputs.reshape(-1, outputs.shape[-1]).t().contiguous()
+    return torch.log_softmax(columns, 0).t().view(outputs.shape)
 
 
 @lru_cache(maxsize=64)
@@ -180,24 +167,26 @@ def _class_weights(loss: CrossEntropy, classes: int, dtype: torch.dtype, device:
 @lru_cache(maxsize=64)
 def _target_rows(loss: CrossEntropy, classes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return for each class the distribution wanted of the outputs ``[C, C]`` and its weight ``[C]``."""
-    weights = torch.ones(classes, dtype=dtype)
-    if loss.class_weights is not None:
-        weights = torch.tensor(loss.class_weights, dtype=dtype)
+    weights = _class_weights(loss, classes, dtype, device)
+    if weights is None:
+        weights = torch.ones(classes, dtype=dtype, device=device)
     rows = torch.diag(weights) * (1.0 - loss.label_smoothing) + weights * (loss.label_smoothing / classes)
     if loss.ignore_index is not None:
         rows = torch.cat([rows, rows.new_zeros(1, classes)])
         weights = torch.cat([weights, weights.new_zeros(1)])
-    return rows.to(device), weights.to(device)
+    return rows, weights
 
 
 class _Elementwise(Loss):
     """A loss that is a mean over all values of a member."""
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self._values(outputs, _shaped(targets, outputs)).flatten(1).mean(1)
+        return self._values(outputs, _shaped(targets, outputs.shape, outputs.dtype)).flatten(1).mean(1)
+
+    def prepare(self, targets: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
+        return _shaped(targets, torch.Size([*targets.shape[:3], outputs]), dtype).mT.contiguous()
 
     def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-        targets = _shaped(targets, outputs)
         torch.div(self._slopes(outputs, targets), outputs[0].numel(), out=gradient)
         return self._values(outputs, targets).flatten(1).mean(1)
 
@@ -213,6 +202,13 @@ class MeanSquaredError(_Elementwise):
     """Mean of the squared differences."""
 
     name = "mse"
+
+    def backward(self, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+        share = 1.0 / outputs[0].numel()
+        torch.sub(outputs, targets, out=gradient)
+        loss = _products(gradient, gradient).mul_(share)
+        gradient.mul_(2.0 * share)
+        return loss
 
     def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets).square()
@@ -266,13 +262,16 @@ class BinaryCrossEntropy(_Elementwise):
         return outputs.sigmoid().sub_(targets)
 
 
-def _shaped(targets: Tensor, outputs: Tensor) -> Tensor:
-    """Return targets ``[M, B]`` as ``[M, B, 1]`` where the outputs are; refuse what would broadcast."""
-    if targets.ndim == outputs.ndim - 1:
+def _shaped(targets: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """Return targets as numbers of the outputs' shape ``[..., T]``: one ``[...]`` is one ``[..., 1]``.
+
+    What would broadcast is refused.
+    """
+    if targets.ndim == len(shape) - 1:
         targets = targets.unsqueeze(-1)
-    if targets.shape != outputs.shape:
-        raise ValueError(f"targets {list(targets.shape)} do not fit outputs {list(outputs.shape)}")
-    return targets.to(outputs.dtype)
+    if targets.shape != shape:
+        raise ValueError(f"targets {list(targets.shape)} do not fit outputs {list(shape)}")
+    return targets.to(dtype)
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -76,10 +76,13 @@ class Network(Protocol):
     def epoch(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
         """Inside, the members train one epoch; their dropout follows from the seeds."""
 
+    def prepare(self, targets: Tensor) -> Tensor:
+        """Return the targets ``[S, M, B, ...]`` of S steps as ``forward_backward`` wants them, ``[S, M, ...]``."""
+
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         """Write the gradient of the mean losses into the gradient rows; return the losses ``[M]``.
 
-        Shape: inputs ``[M, B, ...]``, targets ``[M, B, ...]``.
+        Shape: inputs ``[M, B, ...]``; targets are what ``prepare`` returned for this step.
         """
 
     def predict(self, feeds: Sequence[Feed]) -> Tensor:
@@ -120,6 +123,9 @@ class Autograd:
             yield
             for module in self.modules:
                 module.eval()
+
+    def prepare(self, targets: Tensor) -> Tensor:
+        return targets
 
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         alone = len(self.modules) == 1

@@ -1,7 +1,8 @@
 """Optimizers of M members: one step for all rows, each row with its own hyperparameters.
 
 Each agrees with its namesake in ``torch.optim`` (Lion with its paper). What depends on the number of updates alone,
-such as Adam's bias correction, is computed once an epoch for all its steps.
+such as Adam's bias correction, is computed once an epoch for all its steps. On the CPU some are taken by fused kernels
+instead (see fused.py).
 """
 
 from __future__ import annotations
@@ -44,22 +45,25 @@ class Optimizer(ABC):
             self._scratch = torch.empty_like(self.weights)
         return self._scratch
 
-    def _betas(self) -> tuple[list[float], list[float]]:
-        return [r.beta1 for r in self.recipes], [self.beta2 if r.beta2 is None else r.beta2 for r in self.recipes]
+    def beta1s(self) -> list[float]:
+        """Return each row's."""
+        return [r.beta1 for r in self.recipes]
 
-    def _eps(self) -> list[float]:
+    def beta2s(self) -> list[float]:
+        """Return each row's."""
+        return [self.beta2 if r.beta2 is None else r.beta2 for r in self.recipes]
+
+    def floors(self) -> list[float]:
+        """Return each row's eps."""
         return [self.eps if r.eps is None else r.eps for r in self.recipes]
 
-    def _alphas(self) -> list[float]:
+    def alphas(self) -> list[float]:
+        """Return each row's."""
         return [self.alpha if r.alpha is None else r.alpha for r in self.recipes]
 
     def table(self, numbers: Tensor) -> list[Tensor]:
         """Return float64 numbers ``[m, S]`` as one column ``[m, 1]`` for each of the S steps."""
         return list(numbers.t().unsqueeze(-1).to(self.weights.device, self.weights.dtype, non_blocking=True).unbind(0))
-
-    def _rows(self, *tensors: Tensor) -> list[list[list[Tensor]]]:
-        """Return what torch's fused kernels take for each row: lists of one tensor."""
-        return [[[tensor] for tensor in row] for row in zip(*(t.unbind(0) for t in tensors), strict=True)]
 
     @abstractmethod
     def prepare(self) -> None:
@@ -117,8 +121,8 @@ class RMSprop(GradientDescent):
     slots: ClassVar[tuple[str, ...]] = ("square",)
 
     def prepare(self) -> None:
-        self.forgets = self.column([1.0 - alpha for alpha in self._alphas()])
-        self.floor = self.column(self._eps())
+        self.forgets = self.column([1.0 - alpha for alpha in self.alphas()])
+        self.floor = self.column(self.floors())
 
     def _direction(self) -> Tensor:
         square = self.state[0]
@@ -147,28 +151,15 @@ class RMSpropMomentum(RMSprop):
 
 
 class AdaGrad(GradientDescent):
-    """Gradients divided by the root of the sum of their squares. On the CPU each row is one call of a fused kernel."""
+    """Gradients divided by the root of the sum of their squares."""
 
     slots = ("square",)
     eps = 1e-10
 
     def prepare(self) -> None:
-        self.floor = self.column(self._eps())
-        self.fused = self.weights.device.type == "cpu"
-        self.rows = self._rows(self.weights, self.gradient, *self.state)
-        self.count = [torch.zeros(())]
-
-    def begin(self, rates: Tensor, updates: Tensor) -> None:
-        super().begin(rates, updates)
-        self.row_rates = rates.t().tolist()
+        self.floor = self.column(self.floors())
 
     def step(self, index: int) -> None:
-        if self.fused:
-            for row, rate, eps in zip(self.rows, self.row_rates[index], self._eps(), strict=True):
-                torch._fused_adagrad_(  # type: ignore[call-overload]  # four lists of tensors
-                    *row, self.count, lr=rate, lr_decay=0.0, weight_decay=0.0, eps=eps, maximize=False
-                )
-            return
         (square,) = self.state
         square.addcmul_(self.gradient, self.gradient)
         root = torch.sqrt(square, out=self.scratch).add_(self.floor)
@@ -184,8 +175,8 @@ class Adadelta(GradientDescent):
     alpha = 0.9
 
     def prepare(self) -> None:
-        self.forgets = self.column([1.0 - alpha for alpha in self._alphas()])
-        self.floor = self.column(self._eps())
+        self.forgets = self.column([1.0 - alpha for alpha in self.alphas()])
+        self.floor = self.column(self.floors())
         self.delta = torch.empty_like(self.weights)
 
     def step(self, index: int) -> None:
@@ -203,10 +194,12 @@ class _Moments(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     def prepare(self) -> None:
-        self.beta1, self.beta2s = (torch.tensor(b, dtype=torch.float64).unsqueeze(1) for b in self._betas())
-        self.forgets1 = self.column([1.0 - beta for beta in self._betas()[0]])
-        self.forgets2 = self.column([1.0 - beta for beta in self._betas()[1]])
-        self.floor = self.column(self._eps())
+        self.keep1, self.keep2 = (
+            torch.tensor(betas, dtype=torch.float64).unsqueeze(1) for betas in (self.beta1s(), self.beta2s())
+        )
+        self.forgets1 = self.column([1.0 - beta for beta in self.beta1s()])
+        self.forgets2 = self.column([1.0 - beta for beta in self.beta2s()])
+        self.floor = self.column(self.floors())
 
     def _update_moments(self) -> tuple[Tensor, Tensor]:
         mean, square = self.state
@@ -216,51 +209,17 @@ class _Moments(Optimizer):
 
 
 class Adam(_Moments):
-    """Adam; with a recipe's weight decay it is AdamW.
-
-    On the CPU each row is one call of torch's fused kernel, which reads and writes every number once.
-    """
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.fused = self.weights.device.type == "cpu"
-        self.rows = self._rows(self.weights, self.gradient, *self.state)
-        self.count = torch.zeros(len(self.weights))
-        self.counts = [[count] for count in self.count.unbind(0)]
+    """Adam; with a recipe's weight decay it is AdamW."""
 
     def begin(self, rates: Tensor, updates: Tensor) -> None:
-        if self.fused:
-            self.numbers = list(zip(*self._betas(), self._eps(), strict=True))
-            self.row_rates = rates.t().tolist()
-            self.count.copy_(updates[:, 0] - 1)
-            return
-        root = (1.0 - self.beta2s**updates).sqrt()
-        self.rates = self.table(-rates / (1.0 - self.beta1**updates) * root)
-        self.floors = self.table(torch.tensor(self._eps(), dtype=torch.float64).unsqueeze(1) * root)
+        root = (1.0 - self.keep2**updates).sqrt()
+        self.rates = self.table(-rates / (1.0 - self.keep1**updates) * root)
+        self.scaled_floors = self.table(torch.tensor(self.floors(), dtype=torch.float64).unsqueeze(1) * root)
 
     def step(self, index: int) -> None:
-        if self.fused:
-            self._fused_step(self.row_rates[index])
-            return
         mean, square = self._update_moments()
-        root = torch.sqrt(square, out=self.scratch).add_(self.floors[index])
+        root = torch.sqrt(square, out=self.scratch).add_(self.scaled_floors[index])
         self.weights.addcmul_(torch.div(mean, root, out=self.scratch), self.rates[index])
-
-    def _fused_step(self, rates: list[float]) -> None:
-        self.count.add_(1.0)
-        for row, count, rate, (beta1, beta2, eps) in zip(self.rows, self.counts, rates, self.numbers, strict=True):
-            torch._fused_adam_(  # type: ignore[call-overload]  # six lists of tensors
-                *row,
-                [],
-                count,
-                lr=rate,
-                beta1=beta1,
-                beta2=beta2,
-                weight_decay=0.0,
-                eps=eps,
-                amsgrad=False,
-                maximize=False,
-            )
 
 
 class AdaMax(_Moments):
@@ -270,10 +229,10 @@ class AdaMax(_Moments):
 
     def prepare(self) -> None:
         super().prepare()
-        self.keeps = self.column(self._betas()[1])
+        self.keeps = self.column(self.beta2s())
 
     def begin(self, rates: Tensor, updates: Tensor) -> None:
-        self.rates = self.table(-rates / (1.0 - self.beta1**updates))
+        self.rates = self.table(-rates / (1.0 - self.keep1**updates))
 
     def step(self, index: int) -> None:
         mean, largest = self.state
@@ -289,9 +248,9 @@ class NAdam(_Moments):
     DECAY = 0.004
 
     def begin(self, rates: Tensor, updates: Tensor) -> None:
-        self.roots = self.table((1.0 - self.beta2s**updates).sqrt())
+        self.roots = self.table((1.0 - self.keep2**updates).sqrt())
         count = torch.arange(1, int(updates.max()) + 2, dtype=torch.float64)
-        momenta = self.beta1 * (1.0 - 0.5 * 0.96 ** (count * self.DECAY))  # [m, T + 1]
+        momenta = self.keep1 * (1.0 - 0.5 * 0.96 ** (count * self.DECAY))  # [m, T + 1]
         products = momenta.cumprod(1)
         now, after = updates.long() - 1, updates.long()
         self.gradient_rates = self.table(-rates * (1.0 - momenta.gather(1, now)) / (1.0 - products.gather(1, now)))
@@ -309,12 +268,12 @@ class RAdam(_Moments):
     """Adam that takes plain momentum steps until its variance can be estimated."""
 
     def begin(self, rates: Tensor, updates: Tensor) -> None:
-        longest = 2.0 / (1.0 - self.beta2s) - 1.0
-        power = self.beta2s**updates
+        longest = 2.0 / (1.0 - self.keep2) - 1.0
+        power = self.keep2**updates
         length = longest - 2.0 * updates * power / (1.0 - power)
         ready = length > 5.0
         rectified = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)
-        scale = -rates / (1.0 - self.beta1**updates)
+        scale = -rates / (1.0 - self.keep1**updates)
         zero = torch.zeros_like(scale)
         self.plain_rates = self.table(torch.where(ready, zero, scale))
         adaptive = scale * rectified.clamp(min=0.0).sqrt() * (1.0 - power).sqrt()

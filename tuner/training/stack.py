@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from tuner.training import optimizers, schedules
+from tuner.training import fused, optimizers, schedules
 from tuner.training.analytic import AnalyticMLP
 from tuner.training.data import Dataset
 from tuner.training.member import Member
@@ -74,7 +74,8 @@ class Stack:
             for index, member in enumerate(group):
                 member.row |= {f"optimizer.{slot}": table[index] for slot, table in slots.items()}
             recipes = [member.recipe for member in group]
-            groups.append((rows, kind(recipes, self.weights[rows], self.gradient[rows], slots)))
+            weights, gradient = self.weights[rows], self.gradient[rows]
+            groups.append((rows, fused.quickest(kind, weights)(recipes, weights, gradient, slots)))
             start = rows.stop
         return groups
 

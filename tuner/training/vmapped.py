@@ -61,6 +61,9 @@ class Vmapped:
         yield
         self.base.eval()
 
+    def prepare(self, targets: Tensor) -> Tensor:
+        return targets
+
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         loss = self.loss(self._outputs(inputs, 0), targets)
         slopes = torch.autograd.grad(

@@ -27,7 +27,7 @@ class Side:
 
     def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with self.network.epoch([0] * len(self.weights)):
-            loss = self.network.forward_backward((x,), y)
+            loss = self.network.forward_backward((x,), self.network.prepare(y.unsqueeze(0))[0])
         return loss, self.gradient.clone()
 
 

@@ -92,11 +92,12 @@ def test_a_loss_and_its_gradient_are_those_of_torch_for_every_member(name: str) 
     theirs = ours.detach().clone().requires_grad_()
     expected = torch.stack([reference(o, t) for o, t in zip(theirs, targets, strict=True)])
     torch.autograd.backward(expected.sum())
-    gradient = torch.empty_like(ours)
+    gradient = torch.empty_like(ours.mT.contiguous())
     with torch.inference_mode():
-        values = loss.backward(ours, targets, gradient)
+        prepared = loss.prepare(torch.stack([targets.flip(1), targets]), OUTPUTS, ours.dtype)[1]
+        values = loss.backward(ours.mT.contiguous(), prepared, gradient)
     torch.testing.assert_close(values, expected)
-    torch.testing.assert_close(gradient, theirs.grad)
+    torch.testing.assert_close(gradient.mT, theirs.grad)
 
     value = loss(ours, targets)
     torch.autograd.backward(value.sum())
@@ -119,6 +120,8 @@ def test_single_targets_fit_a_single_output() -> None:
 def test_targets_that_would_broadcast_are_refused() -> None:
     with pytest.raises(ValueError, match=r"targets \[2, 6, 1\] do not fit outputs \[2, 6, 3\]"):
         MeanSquaredError()(torch.zeros(2, 6, 3), torch.zeros(2, 6, 1))
+    with pytest.raises(ValueError, match=r"targets \[4, 2, 6, 1\] do not fit outputs \[4, 2, 6, 3\]"):
+        MeanSquaredError().prepare(torch.zeros(4, 2, 6), 3, torch.float32)
 
 
 def test_losses_of_the_same_settings_are_equal() -> None:

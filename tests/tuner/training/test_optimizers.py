@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tests.tuner.training.making import recipe
 from tuner.training import OPTIMIZERS
-from tuner.training.optimizers import Adam, kind
+from tuner.training.fused import FUSED, FusedMomentum, quickest
+from tuner.training.optimizers import Momentum, Optimizer, kind
 from tuner.training.recipe import Recipe
 
 STEPS, PER_EPOCH, WIDTH = 60, 20, 13
@@ -35,6 +36,11 @@ def betas(r: Recipe) -> tuple[float, float]:
     return (r.beta1, 0.999 if r.beta2 is None else r.beta2)
 
 
+Take = Callable[[type[Optimizer]], type[Optimizer]]
+WAYS = [
+    pytest.param(lambda kind: kind, id="formula"),
+    pytest.param(lambda kind: FUSED.get(kind, kind), id="kernel"),
+]
 Make = Callable[[list[Tensor], Recipe], torch.optim.Optimizer]
 TORCH: dict[str, Make] = {
     "gradient_descent": lambda p, r: torch.optim.SGD(p, r.learning_rate, momentum=r.momentum, nesterov=r.nesterov),
@@ -73,15 +79,15 @@ def gradient_at(weights: Tensor, step: int) -> Tensor:
     return weights.sign() * weights.abs().sqrt() + 0.3 * noise
 
 
-def ours(recipes: list[Recipe], start: Tensor, steps: int = STEPS) -> Tensor:
+def ours(recipes: list[Recipe], start: Tensor, take: Take) -> Tensor:
     weights = start.clone()
     gradient = torch.zeros_like(weights)
     optimizer_kind = kind(recipes[0])
     assert {kind(r) for r in recipes} == {optimizer_kind}
     slots = {slot: torch.zeros_like(weights) for slot in optimizer_kind.slots}
-    optimizer = optimizer_kind(recipes, weights, gradient, slots)
+    optimizer = take(optimizer_kind)(recipes, weights, gradient, slots)
     rates = torch.tensor([[r.learning_rate] * PER_EPOCH for r in recipes], dtype=torch.float64)
-    for step in range(steps):
+    for step in range(STEPS):
         epoch, index = divmod(step, PER_EPOCH)
         if not index:
             first = epoch * PER_EPOCH + 1
@@ -110,36 +116,34 @@ def recipes_of(optimizer: str, case: str) -> list[Recipe]:
     return [recipe(optimizer=optimizer, **batch, **settings) for settings in DIFFERENT[case]]
 
 
+@pytest.mark.parametrize("take", WAYS)
 @pytest.mark.parametrize(("optimizer", "case"), CASES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_each_row_is_stepped_as_by_the_optimizer_of_torch(optimizer: str, case: str, dtype: torch.dtype) -> None:
+def test_each_row_is_stepped_as_by_the_optimizer_of_torch(
+    optimizer: str, case: str, dtype: torch.dtype, take: Take
+) -> None:
     recipes = recipes_of(optimizer, case)
     start = start_of(recipes, dtype)
     expected = torch.stack([theirs(r, row) for r, row in zip(recipes, start, strict=True)])
     rtol, atol = (1e-3, 1e-4) if dtype == torch.float32 else (1e-9, 1e-10)
-    torch.testing.assert_close(ours(recipes, start), expected, rtol=rtol, atol=atol)
+    torch.testing.assert_close(ours(recipes, start, take), expected, rtol=rtol, atol=atol)
 
 
-def test_adam_without_a_fused_kernel_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipes = recipes_of("adam", "numbers")
-    start = start_of(recipes, torch.float64)
-    fused = ours(recipes, start)
-    prepare = Adam.prepare
-
-    def without(self: Adam) -> None:
-        prepare(self)
-        self.fused = False
-
-    monkeypatch.setattr(Adam, "prepare", without)
-    torch.testing.assert_close(ours(recipes, start), fused, rtol=1e-9, atol=1e-11)
-
-
+@pytest.mark.parametrize("take", WAYS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_row_of_nan_reaches_no_other(optimizer: str) -> None:
+def test_a_row_of_nan_reaches_no_other(optimizer: str, take: Take) -> None:
     recipes = recipes_of(optimizer, "plain")
     start = start_of(recipes, torch.float64)
-    healthy = ours(recipes, start)
+    healthy = ours(recipes, start, take)
     start[1] = torch.nan
-    poisoned = ours(recipes, start)
+    poisoned = ours(recipes, start, take)
     torch.testing.assert_close(poisoned[[0, 2]], healthy[[0, 2]])
     assert poisoned[1].isnan().all()
+
+
+def test_short_rows_of_momentum_are_stepped_together_and_long_ones_by_a_kernel_each() -> None:
+    def quick(members: int, length: int) -> type[Optimizer]:
+        return quickest(Momentum, torch.empty(members, length))
+
+    assert [quick(1, 10), quick(4, 10), quick(4, 10**5)] == [FusedMomentum, Momentum, FusedMomentum]
+    assert quickest(Momentum, torch.empty(1, 10, device="meta")) is Momentum
