@@ -42,6 +42,8 @@ PRUNERS = {
     "patient": "PatientPruner",
     "wilcoxon": "WilcoxonPruner",
 }
+PROPOSE_WHOLE = frozenset({"tpe", "gp"})
+"""Samplers that propose by a model, a whole configuration at once."""
 MULTI_OBJECTIVE_SAMPLERS = frozenset({"tpe", "random", "gp", "nsga2", "nsga3", "qmc", "grid", "brute_force"})
 
 _WARMUP_SHARE = 0.2
@@ -96,8 +98,10 @@ def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int
 
 
 def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
-    """Return Optuna's sampler, drawing from ``seed``."""
+    """Return Optuna's sampler, drawing from ``seed``; one with a model proposes nothing that is in flight."""
     import optuna
+
+    from tuner.distinct import DistinctSampler
 
     options = dict(strategy.sampler_options)
     cls: type[BaseSampler] = getattr(optuna.samplers, SAMPLERS[strategy.sampler])
@@ -114,7 +118,8 @@ def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
         return _made(cls, {"base_sampler": base, **options})
     if "seed" in inspect.signature(cls).parameters:
         options.setdefault("seed", seed)
-    return _made(cls, options)
+    made = _made(cls, options)
+    return DistinctSampler(made, seed=seed) if strategy.sampler in PROPOSE_WHOLE else made
 
 
 def _made(cls: Callable[..., T], options: Mapping[str, Any]) -> T:
