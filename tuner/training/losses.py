@@ -167,14 +167,14 @@ def _class_weights(loss: CrossEntropy, classes: int, dtype: torch.dtype, device:
 @lru_cache(maxsize=64)
 def _target_rows(loss: CrossEntropy, classes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return for each class the distribution wanted of the outputs ``[C, C]`` and its weight ``[C]``."""
-    weights = _class_weights(loss, classes, dtype, device)
-    if weights is None:
-        weights = torch.ones(classes, dtype=dtype, device=device)
+    if loss.class_weights is not None and len(loss.class_weights) != classes:
+        raise ValueError(f"{len(loss.class_weights)} class weights for {classes} outputs")
+    weights = torch.tensor(loss.class_weights or [1.0] * classes, dtype=dtype)
     rows = torch.diag(weights) * (1.0 - loss.label_smoothing) + weights * (loss.label_smoothing / classes)
     if loss.ignore_index is not None:
         rows = torch.cat([rows, rows.new_zeros(1, classes)])
         weights = torch.cat([weights, weights.new_zeros(1)])
-    return rows, weights
+    return rows.to(device), weights.to(device)
 
 
 class _Elementwise(Loss):
