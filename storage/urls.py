@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import URL, make_url
@@ -62,3 +63,10 @@ def parse(text: str) -> URL:
 def in_memory(url: URL) -> bool:
     """Whether this is an SQLite database that lives in this process only."""
     return url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}
+
+
+def beside(url: URL, folder: str) -> str:
+    """Return the path of ``folder`` beside the SQLite file; of another database, in the working folder."""
+    if url.get_backend_name() != "sqlite" or in_memory(url):
+        return folder
+    return str(Path(url.database or "").parent / folder)

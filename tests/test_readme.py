@@ -56,7 +56,7 @@ def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     made = {entry.name.removesuffix("-wal").removesuffix("-shm") for entry in set(tmp_path.iterdir()) - seen}
-    assert made <= {"tuner.db", "tuner-checkpoints", "churn_study.toml", "__pycache__"}
+    assert made <= {"tuner.db", "tuner-checkpoints", "tuner-models", "churn_study.toml", "__pycache__"}
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,14 +24,12 @@ FOLDER = "tuner-checkpoints"
 def open_store(storage: SQLStorage, study_id: int, spec: StudySpec) -> CheckpointStore:
     """Return the study's checkpoints: where its spec says, else beside the SQLite file, else in this folder."""
     from storage import CheckpointStore, Retention
+    from storage.urls import beside
 
     written = spec.training.checkpoints
-    root = written.where
-    if not root:
-        url = storage.database.url
-        file = url.database if url.get_backend_name() == "sqlite" else None
-        root = str(Path(file).parent / FOLDER) if file and file != ":memory:" else FOLDER
-    retention = Retention(keep_best=written.keep_best, max_bytes=written.max_bytes)
+    root = written.where or beside(storage.database.url, FOLDER)
+    keep_best = max(written.keep_best, 1 if spec.model.keep_as else 0)
+    retention = Retention(keep_best=keep_best, max_bytes=written.max_bytes)
     return CheckpointStore(storage, study_id, root, retention=retention)
 
 
@@ -69,11 +66,21 @@ class Checkpoints:
 
         Where that is not possible a warning says so, and training goes on: an interrupted trial loses more then.
         """
+        started = time.monotonic()
+        self._write(members)
+        self._saved = time.monotonic()
+        self._cost = self._saved - started
+
+    def save_last(self, members: Mapping[int, Member]) -> None:
+        """Save members, by trial id, that have come to their end, if any of the finished ones is to keep its own."""
+        if self.store.retention.keep_best:
+            self._write(members)
+
+    def _write(self, members: Mapping[int, Member]) -> None:
         from safetensors.torch import save
 
         from storage import Checkpoint, CheckpointError, StorageFullError
 
-        started = time.monotonic()
         checkpoints = {}
         for trial_id, member in members.items():
             if member.epoch:
@@ -84,8 +91,6 @@ class Checkpoints:
             self._have.update(checkpoints)
         except (CheckpointError, StorageFullError) as error:
             log.warning("no checkpoint: %s", error)
-        self._saved = time.monotonic()
-        self._cost = self._saved - started
 
     def ended(self, trial_ids: set[int]) -> None:
         """Clean up after trials that have ended."""

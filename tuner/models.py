@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from storage import ModelError, ModelStore, StorageError
 from storage.files import open_files
 from storage.models import CARD, read_model
-from storage.urls import in_memory, mask, parse
+from storage.urls import beside, mask, parse
 from tuner.errors import DataError, StudyConflictError, UsageError
 from tuner.spelling import nearest
 
@@ -35,12 +35,7 @@ _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 def open_models(storage_url: str, where: str = "") -> ModelStore:
     """Return the models in ``where``, else where ``TUNER_MODELS`` says, else beside the SQLite file or here."""
-    root = where or os.environ.get(VARIABLE, "")
-    if not root:
-        url = parse(storage_url)
-        beside = url.get_backend_name() == "sqlite" and not in_memory(url)
-        root = str(Path(url.database or "").parent / FOLDER) if beside else FOLDER
-    return ModelStore(root)
+    return ModelStore(where or os.environ.get(VARIABLE, "") or beside(parse(storage_url), FOLDER))
 
 
 def located(spec: StudySpec, storage_url: str) -> StudySpec:
@@ -71,6 +66,20 @@ def check_free(spec: StudySpec, storage_url: str) -> None:
     name = spec.model.keep_as
     if name and not may_replace(open_models(storage_url, spec.model.where), name, spec.name):
         raise UsageError(f"[model] keep_as: another study's network is kept as '{name}'; choose another name")
+
+
+def check_place(name: str) -> str:
+    """Return ``name`` when a model may have it.
+
+    Raises:
+        UsageError: when it may not: a name is never a path.
+    """
+    from tuner.spec import check_name
+
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise UsageError(f"model '{name}': {error}") from None
 
 
 def may_replace(store: ModelStore, name: str, study: str) -> bool:

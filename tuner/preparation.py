@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import search
-from tuner.errors import SpecError, TunerError
+from tuner import attributes, search
+from tuner.errors import SpecError, StudyConflictError, TunerError
 from tuner.function import FunctionOptions
 from tuner.loading import Function, LoadedTrainable, load_objective
 from tuner.sections import validate
@@ -165,6 +165,20 @@ def same_data(one: list[list[float]], other: list[list[float]]) -> bool:
         (a, b, first[1]) for first, second in zip(one, other, strict=True) for a, b in zip(first, second, strict=True)
     ]
     return all(abs(a - b) <= 1e-6 * (1 + magnitude) for a, b, magnitude in pairs)
+
+
+def check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
+    """Compare the data of a study with what its attributes ``kept`` say of it.
+
+    Raises:
+        StudyConflictError: when it has changed.
+    """
+    known = kept.get(attributes.DATA, {}).get(FINGERPRINT)
+    if known is not None and not same_data(known, fingerprint(dataset)):
+        raise StudyConflictError(
+            f"the data of study '{name}' is not what it was when the study was created; "
+            "put it back, or start the study under another --name"
+        )
 
 
 def _directions(names: list[str]) -> list[StudyDirection]:

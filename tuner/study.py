@@ -15,6 +15,7 @@ from tuner.spelling import nearest
 
 if TYPE_CHECKING:
     from storage import Deletion, SQLStorage
+    from tuner.keeping import KeptModel
     from tuner.running import Observer
     from tuner.spec import StudySpec
 
@@ -176,6 +177,24 @@ def stop(name: str, *, storage: str | None = None) -> int:
     return len(results.storage.list_workers(results.study_id))
 
 
+def keep(
+    name: str,
+    *,
+    trial: int | None = None,
+    as_name: str | None = None,
+    replace: bool = False,
+    storage: str | None = None,
+) -> KeptModel:
+    """Keep the network of a trial, the best one by default, in the store of models; see :func:`tuner.keeping.keep`.
+
+    Raises:
+        StudyNotFoundError: when there is no study of that name.
+    """
+    from tuner.keeping import keep
+
+    return keep(load(name, storage=storage), trial=trial, name=as_name, replace=replace)
+
+
 def start(
     source: str | None = None,
     *,
@@ -211,6 +230,7 @@ def start(
         plan(spec, workers)
         results = create(spec, where=where, storage=storage)
         run(results, workers=workers, observer=observer, standby=waiting)
+    _keep_best(results)
     return results
 
 
@@ -363,4 +383,16 @@ def _run(results: Results, *, workers: int | None, observer: Observer | None, jo
     from tuner.running import run
 
     run(results, workers=workers, observer=observer, joining=joining)
+    _keep_best(results)
     return results
+
+
+def _keep_best(results: Results) -> None:
+    """Keep the best network, once the study's run is over, where its spec says so."""
+    if results.spec is None or not results.spec.model.keep_as:
+        return
+    from tuner.keeping import keep_best
+
+    kept = keep_best(results)
+    if kept is not None:
+        notes.info("the network of trial %d is kept as model '%s'", kept.trial, kept.name)

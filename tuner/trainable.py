@@ -97,6 +97,13 @@ class Trainable(ABC):
         """Return what may stand in the ``[space]`` of this objective; add your network's own to ``TRAINING``."""
         return TRAINING
 
+    def artifacts(self, params: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """Return, by file name, what a kept network of ``params`` needs beside its weights: tokenizer, preprocessing.
+
+        JSON, never a pickle. :meth:`load` has been called.
+        """
+        return {}
+
     def metric_names(self) -> list[str]:
         """Return the metrics that are optimised, the first of which pruning and early stopping watch."""
         written = self.options.metric or self.default_metric

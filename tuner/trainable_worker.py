@@ -16,11 +16,10 @@ from storage import LeaseLostError, StorageError
 from tuner import attributes, failures, search
 from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
-from tuner.errors import StudyConflictError
 from tuner.loading import LoadedTrainable
 from tuner.members import make_member
 from tuner.places import places
-from tuner.preparation import FINGERPRINT, fingerprint, same_data
+from tuner.preparation import check_data
 from tuner.training import Cohort
 from tuner.training.randomness import derive
 from tuner.warm_start import WarmStart
@@ -62,7 +61,7 @@ class TrainableWorker(Worker):
         self.trainable = loaded.trainable
         self.space = loaded.space
         dataset = loaded.trainable.load()
-        self._check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
+        check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
         self.dataset = dataset
         self.metrics = decoded_metrics(loaded.trainable)
         strategy = search.resolve(
@@ -81,15 +80,6 @@ class TrainableWorker(Worker):
         self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
         self.cohort = Cohort(self.dataset, self.metrics, device=device)
         self._constants: WeakKeyDictionary[Dataset, dict[Loss, Constant]] = WeakKeyDictionary()
-
-    @staticmethod
-    def _check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
-        known = kept.get(attributes.DATA, {}).get(FINGERPRINT)
-        if known is not None and not same_data(known, fingerprint(dataset)):
-            raise StudyConflictError(
-                f"the data of study '{name}' is not what it was when the study was created; "
-                "put it back, or start the study under another --name"
-            )
 
     def advance(self) -> bool:
         claimed = self._fill()
@@ -152,6 +142,8 @@ class TrainableWorker(Worker):
         ended = [result for result in results if result.number in self.running and self._ends(result)]
         if ended:
             told = {result.number: self.running.pop(result.number) for result in ended}
+            lasting = [told[result.number] for result in ended if result.stopped or result.finished]
+            self.checkpoints.save_last({running.claim.trial_id: running.member for running in lasting})
             with self.storage.batch():
                 for result in ended:
                     self._tell(told[result.number], result)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from objectives.supervised import Supervised, with_training
@@ -117,6 +119,11 @@ class Table(Supervised):
 
     def encoded_targets(self) -> dict[str, NDArray[Any]]:
         return {name: part.targets for name, part in self.table.parts.items()}
+
+    def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return how the columns are prepared, and what the outputs mean."""
+        state = {"preprocessing": self.table.preprocessing.to_json(), "target": asdict(self.table.target)}
+        return {"preprocessing.json": json.dumps(state, ensure_ascii=False).encode()}
 
     def describe(self) -> dict[str, Any]:
         """Return what was inferred: parts, target, how each column is used, and notes for a person."""

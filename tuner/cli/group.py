@@ -29,6 +29,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("show", "Show one trial: its curve, scores and parameters."),
         "best": ("trials", "Show the best trials."),
     },
+    "Models": {
+        "keep": ("models", "Keep the network of a trial under a name."),
+        "models": ("models", "List the models that were kept."),
+    },
     "Prepare and tidy": {
         "init": ("files", "Write a study file to start from."),
         "check": ("files", "Try a study file on one epoch."),

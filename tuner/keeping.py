@@ -1,0 +1,195 @@
+"""Keeping the network of a trial: its weights, what prepares its inputs, and a card, under a name.
+
+A trial's network is that of its last checkpoint, trained on to where the trial ended. Where no checkpoint is left it is
+trained again from the beginning, which gives the same network: all of a trial's chance follows from its number.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuner import attributes
+from tuner.errors import UsageError
+from tuner.models import WEIGHTS, check_place, may_replace, open_models
+
+if TYPE_CHECKING:
+    from tuner.loading import LoadedTrainable
+    from tuner.results import Results, TrialRow
+    from tuner.spec import StudySpec
+    from tuner.training import Cohort, Dataset, Member
+
+log = logging.getLogger("tuner")
+TOLERANCE = 1e-3
+"""A score of a network that was trained again may differ by so much, relatively, from the one that was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptModel:
+    """A network that was kept."""
+
+    name: str
+    place: str
+    trial: int
+    epochs_trained: int
+    """So many epochs had to be trained again; 0 where the trial's last checkpoint was at hand."""
+    scores: Mapping[str, float]
+    """The optimised metrics of what was kept, on the validation part."""
+
+
+def keep(results: Results, *, trial: int | None = None, name: str | None = None, replace: bool = False) -> KeptModel:
+    """Keep the network of a trial, the best one unless told otherwise, under ``name`` (default: the study's).
+
+    Raises:
+        UsageError: for a trial that has not come to an end, a study without networks, and a name that is taken.
+        NoFinishedTrialError: when no trial has finished.
+    """
+    from tuner.loading import LoadedTrainable, load_objective
+    from tuner.study import stored_spec
+
+    spec = stored_spec(results)
+    row = results.best()[0] if trial is None else results.trial(trial)
+    if row.state not in ("finished", "pruned") or not row.attributes.get(attributes.EPOCHS):
+        raise UsageError(f"trial {row.number} is {row.state}; only one that finished or was pruned has a network")
+    store = open_models(_url(results), spec.model.where)
+    name = check_place(name or spec.model.keep_as or results.name)
+    if not replace and name in store.names():
+        raise UsageError(
+            f"there is a model '{name}' already; --replace puts this one in its place, --name gives another"
+        )
+    loaded = load_objective(spec, where="the stored study")
+    if not isinstance(loaded, LoadedTrainable):
+        raise UsageError(f"study '{results.name}' tunes a plain function, which keeps no network for tuner")
+    rebuilt = _Rebuilt(results, spec, loaded, row)
+    files = {WEIGHTS: rebuilt.weights(), **loaded.trainable.artifacts(rebuilt.params)}
+    place = store.save(name, files, _card(results, spec, row, rebuilt), replace=replace)
+    return KeptModel(
+        name=name, place=place, trial=row.number, epochs_trained=rebuilt.epochs_trained, scores=rebuilt.scores
+    )
+
+
+def keep_best(results: Results) -> KeptModel | None:
+    """Keep the best network as ``[model] keep_as`` says; ``None`` where it does not, or the best one is kept already.
+
+    Raises:
+        UsageError: when another study's network has the name.
+    """
+    spec = results.spec
+    if spec is None or not spec.model.keep_as or not any(row.state == "finished" for row in results.trials()):
+        return None
+    name = spec.model.keep_as
+    store = open_models(_url(results), spec.model.where)
+    if not may_replace(store, name, results.name):
+        raise UsageError(
+            f"[model] keep_as: another study's network is kept as '{name}'; `tuner keep --name` keeps this"
+        )
+    best = results.best()[0].number
+    if name in store.names():
+        card = store.card(name)
+        if (card["study_key"], card["trial"]) == (results.storage.study_key(results.study_id), best):
+            return None
+    return keep(results, trial=best, name=name, replace=True)
+
+
+class _Rebuilt:
+    """The network of a trial that has ended, as it was at its best epoch."""
+
+    def __init__(self, results: Results, spec: StudySpec, loaded: LoadedTrainable, row: TrialRow) -> None:
+        from optuna.trial import FixedTrial
+
+        from tuner.assessment import decoded_metrics
+        from tuner.members import make_member
+        from tuner.preparation import check_data
+        from tuner.training.randomness import derive
+        from tuner.warm_start import WarmStart
+
+        self.trainable = loaded.trainable
+        dataset = self.trainable.load()
+        check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
+        self.metrics = decoded_metrics(self.trainable)
+        self.params = loaded.space.suggest(FixedTrial(dict(row.params)))
+        self.member = make_member(
+            self.trainable,
+            dataset,
+            self.params,
+            spec.training,
+            number=row.number,
+            seed=derive(spec.seed, "trial", row.number),
+            start=WarmStart.of(spec.model),
+        )
+        self._restore(results, spec)
+        self.epochs_trained = max(0, row.attributes[attributes.EPOCHS] - self.member.epoch)
+        self.scores = self._finish(dataset, spec, row)
+
+    def _restore(self, results: Results, spec: StudySpec) -> None:
+        """Continue from the trial's last checkpoint, if there is one."""
+        from tuner.checkpoints import Checkpoints, open_store
+
+        trial_id = results.storage.get_trial_id_from_study_id_trial_number(results.study_id, self.member.number)
+        checkpoints = Checkpoints(open_store(results.storage, results.study_id, spec))
+        checkpoint = checkpoints.load(trial_id)
+        if checkpoint is not None:
+            checkpoints.restore(self.member, checkpoint)
+
+    def _finish(self, dataset: Dataset, spec: StudySpec, row: TrialRow) -> dict[str, float]:
+        """Train to where the trial ended; return the scores of its best epoch's weights."""
+        from tuner.running import Machine, plan_workers
+        from tuner.training import Cohort
+
+        device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
+        cohort = Cohort(dataset, self.metrics, device=device)
+        if self.epochs_trained:
+            log.info("trial %d is trained again for %d epochs", row.number, self.epochs_trained)
+            cohort.join(self.member)
+        for _ in range(self.epochs_trained):
+            cohort.epoch()
+        cohort.leave(self.member)
+        self.member.take_best()
+        scores = _scores(self.member, cohort)
+        for metric, recorded in row.values.items():
+            found = scores[metric]
+            if row.state == "finished" and not math.isclose(found, recorded or 0.0, rel_tol=TOLERANCE, abs_tol=1e-6):
+                log.warning(
+                    "trial %d had %s %g; trained again on this machine, %g", row.number, metric, recorded, found
+                )
+        return scores
+
+    def weights(self) -> bytes:
+        """Return the network's parameters and buffers as a safetensors file."""
+        from tuner.warm_start import saved
+
+        return saved(self.member.module)
+
+
+def _scores(member: Member, cohort: Cohort) -> dict[str, float]:
+    from tuner.training import predict
+
+    part = cohort.data_of(member).validation
+    outputs = predict(member.module.to(cohort.device), part.inputs).unsqueeze(0)
+    return {metric.name: float(metric(outputs, part.targets)) for metric in cohort.metrics}
+
+
+def _card(results: Results, spec: StudySpec, row: TrialRow, rebuilt: _Rebuilt) -> dict[str, Any]:
+    """Return what is told of a model: from where it comes, what it is, what it scored."""
+    scored = (attributes.TRAINING, attributes.VALIDATION, attributes.VERDICT, attributes.BEST_EPOCH)
+    return {
+        "kept": dt.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "study": results.name,
+        "study_key": results.storage.study_key(results.study_id),
+        "trial": row.number,
+        "objective": dict(spec.objective),
+        "data": dict(spec.data),
+        "seed": spec.seed,
+        "params": dict(rebuilt.params),
+        "scores": rebuilt.scores,
+        "noted": {key: row.attributes[key] for key in scored if key in row.attributes},
+        "network_parameters": sum(p.numel() for p in rebuilt.member.module.parameters()),
+    }
+
+
+def _url(results: Results) -> str:
+    return results.storage.database.url.render_as_string(hide_password=False)
