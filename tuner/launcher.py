@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+notes = logging.getLogger("tuner.notes")
 
 LEAVE_SECONDS = 20.0
 """How long workers may take to checkpoint and leave before they are killed."""
@@ -111,11 +114,13 @@ class Launcher:
         self._restarts: Counter[int] = Counter()
         self._ended_before = 0
         self._leaving = False
+        self._told: set[str] = set()
+        self._telling = threading.Lock()
         self.departures: list[Departure] = []
 
     def __enter__(self) -> Launcher:
         for settings in self._waiting:
-            self._processes.append(_start(settings, self._standby.take() if self._standby else None))
+            self._processes.append(_start(settings, self._tell, self._standby.take() if self._standby else None))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,7 +154,7 @@ class Launcher:
             departure = process.departure or _lost(process)
             if process.departure is None and not self._leaving and self._may_restart(process.settings.index):
                 self._on_loss(process.settings, process.popen.pid, how_it_ended(process.popen.returncode))
-                self._processes.append(_start(process.settings))
+                self._processes.append(_start(process.settings, self._tell))
                 continue
             self.departures.append(departure)
             if departure.exit_code not in (0, 130, 143):
@@ -163,6 +168,14 @@ class Launcher:
         self._ended_before = ended
         self._restarts[index] += 1
         return self._restarts[index] <= MOST_RESTARTS
+
+    def _tell(self, note: str) -> None:
+        """Tell the person what a worker noticed, once for all workers."""
+        with self._telling:
+            new = note not in self._told
+            self._told.add(note)
+        if new:
+            notes.info("%s", note)
 
     def ask_to_leave(self) -> None:
         """Ask every worker to checkpoint, release its trials and leave."""
@@ -192,7 +205,9 @@ def _open_process(threads: int) -> subprocess.Popen[str]:
     )
 
 
-def _start(settings: WorkerSettings, popen: subprocess.Popen[str] | None = None) -> _Process:
+def _start(
+    settings: WorkerSettings, tell: Callable[[str], None], popen: subprocess.Popen[str] | None = None
+) -> _Process:
     """Start one worker. What it is told goes through its standard input: a password is in no process title.
 
     The end of that input is the sign to leave, so a worker also leaves when this process dies.
@@ -203,7 +218,7 @@ def _start(settings: WorkerSettings, popen: subprocess.Popen[str] | None = None)
     with contextlib.suppress(BrokenPipeError):
         popen.stdin.write(json.dumps(asdict(settings)) + "\n")
         popen.stdin.flush()
-    process.reader = threading.Thread(target=_read_departure, args=(process,), daemon=True)
+    process.reader = threading.Thread(target=_read_output, args=(process, tell), daemon=True)
     process.error_reader = threading.Thread(target=_read_errors, args=(process,), daemon=True)
     process.reader.start()
     process.error_reader.start()
@@ -220,13 +235,15 @@ def _environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
     return {**waiting, **inherited, **caps, "POLARS_MAX_THREADS": str(threads)}
 
 
-def _read_departure(process: _Process) -> None:
-    """The last line a worker prints says how it left; lines before it are its objective's own prints."""
+def _read_output(process: _Process, tell: Callable[[str], None]) -> None:
+    """The last line a worker prints says how it left; before it are its notes, and its objective's own prints."""
     assert process.popen.stdout is not None
     for line in process.popen.stdout:
         if line.startswith(DEPARTURE_MARK):
             values: dict[str, Any] = json.loads(line.removeprefix(DEPARTURE_MARK))
             process.departure = Departure(**values)
+        elif line.startswith(NOTE_MARK):
+            tell(json.loads(line.removeprefix(NOTE_MARK)))
         elif line.strip():
             sys.stdout.write(line)
 
@@ -266,4 +283,5 @@ def _lost(process: _Process) -> Departure:
 
 
 DEPARTURE_MARK = "\x1etuner-departure "
+NOTE_MARK = "\x1etuner-note "
 """Starts the line on which a worker says how it left."""

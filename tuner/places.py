@@ -7,22 +7,28 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from tuner.training.memory import free_bytes, member_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tuner.space import Space
     from tuner.training import Dataset, Member
 
-MOST = 16
-"""Trials in training at once where all are of one shape."""
+MOST, MOST_ON_GPU = 16, 512
+"""Trials in training at once where all are of one shape. On a GPU calling a kernel costs far more than what it does."""
 DRAWN = 16
 """Configurations that are looked at."""
 ALIKE = 4
 """So many of them must share a shape on average, or fusing does not pay for what a sampler that sees less costs."""
-LARGE = 1_000_000
+LARGE, LARGE_ON_GPU = 1_000_000, 30_000_000
 """Weights of a network from which on its training is arithmetic, which fusing does not save."""
 SHARE_IN_FLIGHT = 8
 """At most one trial in so many of the budget is in training at a time: a sampler learns from those that ended."""
+MEMORY_SHARE = 0.8
+"""Of the free memory that the trials of all workers on a device may be expected to take."""
 
 
 def places(
@@ -32,26 +38,65 @@ def places(
     *,
     trials: int | None,
     workers: int,
+    device: torch.device,
 ) -> int:
     """Return how many trials of ``space`` a worker should train at once.
 
     ``make`` makes an untrained member of hyperparameters. Only members of one shape are trained as one network, so
     some configurations are drawn at random: where they rarely agree, one trial at a time serves the sampler best.
+    So many as fill the memory are enough, by what the largest of those that were drawn takes.
     """
+    on_gpu = device.type == "cuda"
     chance = _Chance(random.Random(0))
     shapes: Counter[object] = Counter()
+    largest: Member | None = None
     for _ in range(DRAWN):
         try:
             member = make(space.suggest(chance))
         except Exception:  # noqa: BLE001 - an objective that fails is met, and told of, by its trials
             return 1
-        if member.layout.size > LARGE:
+        if member.layout.size > (LARGE_ON_GPU if on_gpu else LARGE):
             return 1
         shapes[member.key(dataset)] += 1
         if len(shapes) * ALIKE > DRAWN:
             return 1
-    most = MOST if trials is None else min(MOST, trials // (SHARE_IN_FLIGHT * max(1, workers)))
-    return max(1, most)
+        largest = max(largest, member, key=lambda one: one.layout.size if one else 0)
+    most = MOST_ON_GPU if on_gpu else MOST
+    if trials is not None:
+        most = min(most, trials // (SHARE_IN_FLIGHT * max(1, workers)))
+    if most <= 1 or largest is None:
+        return 1
+    return max(1, min(most, _fitting(largest, dataset, device, workers)))
+
+
+def _fitting(member: Member, dataset: Dataset, device: torch.device, workers: int) -> int:
+    """Return how many trials like this one a worker has the memory for."""
+    try:
+        each = member_bytes(member, member.dataset or dataset, device)
+    except Exception:  # noqa: BLE001 - see above
+        return 1
+    sharing = -(-workers // torch.cuda.device_count()) if device.type == "cuda" else workers
+    return int(MEMORY_SHARE * free_bytes(device) / max(1, sharing) / each)
+
+
+class Places:
+    """How many trials a worker trains at once: as many as wanted, fewer after an error."""
+
+    def __init__(self, wanted: int) -> None:
+        self.now = self.wanted = wanted
+        self._before = wanted
+
+    def out_of_memory(self, trained: int) -> None:
+        """So many trials were too many; a single one would have been too large for any number of places."""
+        self.now = self._before = trained // 2 if trained > 1 else self.wanted
+
+    def suspect(self) -> None:
+        """One of several trials raised an error: they run one at a time until it is known which."""
+        self.now = 1
+
+    def all_clear(self) -> None:
+        """No trial that was under suspicion is left."""
+        self.now = self._before
 
 
 class _Chance:

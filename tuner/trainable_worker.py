@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.loading import LoadedTrainable
 from tuner.members import make_member
-from tuner.places import places
+from tuner.places import Places, places
 from tuner.preparation import check_data
 from tuner.training import Cohort
 from tuner.training.randomness import derive
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from storage import Checkpoint, Claim, SQLStorage
     from tuner.spec import StudySpec
     from tuner.training import Dataset, EpochResult, Loss, Member
+
+notes = logging.getLogger("tuner.notes")
 
 
 @dataclass(kw_only=True)
@@ -69,16 +72,20 @@ class TrainableWorker(Worker):
         )
         super().__init__(storage, study_id, spec, strategy, leaving)
         self.start = WarmStart.of(spec.model)
-        self.places = spec.training.cohort or places(
-            self.space,
-            lambda params: self._make(0, params),
-            self.dataset,
-            trials=spec.budget.trials,
-            workers=workers,
+        self.cohort = Cohort(self.dataset, self.metrics, device=device)
+        self.places = Places(
+            spec.training.cohort
+            or places(
+                self.space,
+                lambda params: self._make(0, params),
+                self.dataset,
+                trials=spec.budget.trials,
+                workers=workers,
+                device=self.cohort.device,
+            )
         )
         self.running: dict[int, Running] = {}
         self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
-        self.cohort = Cohort(self.dataset, self.metrics, device=device)
         self._constants: WeakKeyDictionary[Dataset, dict[Loss, Constant]] = WeakKeyDictionary()
 
     def advance(self) -> bool:
@@ -95,8 +102,10 @@ class TrainableWorker(Worker):
     def _fill(self) -> int:
         """Claim as many trials as there are free places, let them join their cohorts; return how many were claimed."""
         alone = any(running.claim.losses >= failures.SUSPECT_LOSSES for running in self.running.values())
-        free = 0 if alone else self.places - len(self.running)
+        free = 0 if alone else self.places.now - len(self.running)
         claims = self.claim(free) if free > 0 else []
+        if not all(claim.resumed for claim in claims):  # those that were interrupted come first
+            self.places.all_clear()
         for claim in claims:
             with contextlib.suppress(LeaseLostError):  # another worker has it now
                 self._begin(claim)
@@ -164,13 +173,17 @@ class TrainableWorker(Worker):
 
     def _blame(self, error: Exception) -> None:
         """Fail the trial that raised; of several, nobody knows which did: they begin again in a smaller cohort."""
+        if failures.is_out_of_memory(error):
+            self.places.out_of_memory(len(self.running))
+            if len(self.running) > 1:
+                notes.info("%d trials at once ran out of memory: %d go on", len(self.running), self.places.now)
+        elif len(self.running) > 1:
+            self.places.suspect()
         if len(self.running) > 1:
-            self.places = len(self.running) // 2 if failures.is_out_of_memory(error) else 1
             self._release()
             return
         (running,) = self.running.values()
-        self.cohort.leave(running.member)
-        self.running.clear()
+        self._let_go()
         self.tell_failure(running.trial, error)
 
     def _ends(self, result: EpochResult) -> bool:
@@ -266,10 +279,12 @@ class TrainableWorker(Worker):
     def _release(self) -> None:
         """Give all trials back; whoever claims them continues from their last checkpoint."""
         trial_ids = [running.claim.trial_id for running in self.running.values()]
-        for running in self.running.values():
-            self.cohort.leave(running.member)
-        self.running.clear()
+        self._let_go()
         self.storage.release(trial_ids)
+
+    def _let_go(self) -> None:
+        self.cohort.abandon()
+        self.running.clear()
 
 
 def _output_shape(member: Member, dataset: Dataset) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
-from tuner.launcher import DEPARTURE_MARK, Departure, WorkerSettings
+from tuner.launcher import DEPARTURE_MARK, NOTE_MARK, Departure, WorkerSettings
 
 if TYPE_CHECKING:
     from tuner.worker import Leaving
@@ -23,9 +23,24 @@ def main() -> None:
     """Run one worker to its end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
+    notes = logging.getLogger("tuner.notes")
+    notes.setLevel(logging.INFO)
+    notes.addHandler(_NotesToLauncher(output))
+    notes.propagate = False
     departure = _departure()
     sys.stdout.flush()
     os.write(output, f"\n{DEPARTURE_MARK}{departure.to_json()}\n".encode())
+
+
+class _NotesToLauncher(logging.Handler):
+    """Several workers may notice the same: the launcher tells it once."""
+
+    def __init__(self, output: int) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        os.write(self._output, f"\n{NOTE_MARK}{json.dumps(record.getMessage())}\n".encode())
 
 
 def _departure() -> Departure:

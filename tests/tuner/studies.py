@@ -10,6 +10,7 @@ from optuna.trial import FixedTrial
 from tuner import study
 from tuner.function_worker import FunctionWorker
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.places import Places
 from tuner.results import Results
 from tuner.space import Space
 from tuner.spec import parse_spec
@@ -47,7 +48,8 @@ def make_worker(
     loaded = load_objective(spec, where="test")
     if isinstance(loaded, LoadedTrainable):
         worker = TrainableWorker(results.storage, results.study_id, spec, loaded, device="cpu", leaving=leaving)
-        worker.places = places or worker.places
+        if places is not None:
+            worker.places = Places(places)
         return worker
     return FunctionWorker(results.storage, results.study_id, spec, loaded, leaving=leaving)
 

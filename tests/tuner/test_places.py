@@ -29,7 +29,7 @@ def test_a_worker_trains_as_many_trials_at_once_as_are_likely_alike(
     results = studies.create(tmp_path, space=space, budget={"trials": trials}, training=training)
     worker = studies.make_worker(results, places=None)
     assert isinstance(worker, TrainableWorker)
-    assert worker.places == places
+    assert worker.places.now == places
 
 
 def test_a_study_of_one_shape_trained_in_cohorts_keeps_its_budget(tmp_path: Path) -> None:

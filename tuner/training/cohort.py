@@ -95,6 +95,11 @@ class Cohort:
         member.row = {name: value.clone() for name, value in member.row.items()}
         member.take_best()
 
+    def abandon(self) -> None:
+        """Let all members go as they are, after an error in the midst of an epoch: nothing is copied or restored."""
+        self.members.clear()
+        self._stacks.clear()
+
     def state(self, member: Member) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what continues the member exactly from its last finished epoch, in any cohort. Not during an epoch."""
         return member.state()

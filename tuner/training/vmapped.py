@@ -24,6 +24,7 @@ from tuner.training.losses import Loss
 from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch, train
 
 logger = logging.getLogger(__name__)
+notes = logging.getLogger("tuner.notes")
 
 TRIED_STEPS = 3
 """Steps of the trial, of which the quickest counts."""
@@ -115,19 +116,27 @@ def pays(modules: Sequence[nn.Module], loss: Loss, inputs: tuple[Tensor, ...], t
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # vmap warns where it falls back to a loop
             fused, fused_seconds = _tried(Vmapped, modules, loss, inputs, targets)
+    except torch.OutOfMemoryError:
+        raise  # so many do not fit: that says nothing of fusing fewer
     except (RuntimeError, NotImplementedError, UserWarning, ValueError, TypeError) as error:
-        logger.info("%s is trained alone, as it cannot be fused: %s", name, str(error).split("\n", 1)[0])
+        notes.info("%s is trained alone, as it cannot be fused: %s", name, _reason(error))
         return False
     tolerance = 1e-8 if modules_dtype(modules) == torch.float64 else 1e-3
     for one, same in zip(alone, fused, strict=True):
         if not torch.allclose(one, same, rtol=tolerance, atol=tolerance * float(one.abs().max()), equal_nan=True):
-            logger.info("%s is trained alone: fused, it gives other numbers", name)
+            notes.info("%s is trained alone: fused, it gives other numbers", name)
             return False
     if fused_seconds >= alone_seconds:
-        logger.info("%s is trained alone: fused, it is %.1f times slower", name, fused_seconds / alone_seconds)
+        notes.info("%s is trained alone: fused, it is slower", name)
+        logger.info("%d of %s fused: %.1f times slower", len(modules), name, fused_seconds / alone_seconds)
         return False
     logger.info("%d of %s are fused: %.1f times faster", len(modules), name, alone_seconds / fused_seconds)
     return True
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).split("\n", 1)[0]
+    return "its forward pass draws random numbers (dropout, noise)" if "random operation" in text else text
 
 
 def modules_dtype(modules: Sequence[nn.Module]) -> torch.dtype:

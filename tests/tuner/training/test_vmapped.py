@@ -140,7 +140,7 @@ def test_a_fused_member_is_resumed_alone() -> None:
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (Loud, "Loud is trained alone, as it cannot be fused: vmap: called random operation"),
+        (Loud, "Loud is trained alone, as it cannot be fused: its forward pass draws random numbers"),
         (Branching, "Branching is trained alone, as it cannot be fused: vmap: It looks like you're calling .item()"),
         (lambda: nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.2)).double(), "Sequential is trained alone"),
     ],
@@ -149,7 +149,7 @@ def test_a_fused_member_is_resumed_alone() -> None:
 def test_modules_that_cannot_be_fused_are_trained_alone_and_said_why(
     network: Callable[[], nn.Module], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="tuner.training"):
+    with caplog.at_level(logging.INFO, logger="tuner"):
         members = [member(number, network=network) for number in range(3)]
         assert [len(group) for group in groups(members)] == [1, 1, 1]
     assert reason in caplog.text
@@ -158,7 +158,7 @@ def test_modules_that_cannot_be_fused_are_trained_alone_and_said_why(
 @pytest.mark.usefixtures("fusing_pays")
 def test_a_cohort_tries_modules_of_one_structure_once(caplog: pytest.LogCaptureFixture) -> None:
     cohort = Cohort(blobs())
-    with caplog.at_level(logging.INFO, logger="tuner.training"):
+    with caplog.at_level(logging.INFO, logger="tuner"):
         for number in range(3):
             cohort.join(member(number, network=convolutional))
             cohort.epoch()
@@ -170,9 +170,9 @@ def test_modules_that_gain_nothing_are_trained_alone(
 ) -> None:
     tried = vmapped._tried
     monkeypatch.setattr(vmapped, "_tried", lambda kind, *rest: (tried(kind, *rest)[0], 2.0 if kind is Vmapped else 1.0))
-    with caplog.at_level(logging.INFO, logger="tuner.training"):
+    with caplog.at_level(logging.INFO, logger="tuner"):
         assert not pays([convolutional() for _ in range(2)], CrossEntropy(), *batch())
-    assert "fused, it is 2.0 times slower" in caplog.text
+    assert "fused, it is slower" in caplog.text
 
 
 def test_modules_that_fused_give_other_numbers_are_trained_alone(
@@ -180,7 +180,7 @@ def test_modules_that_fused_give_other_numbers_are_trained_alone(
 ) -> None:
     right = Vmapped.forward_backward
     monkeypatch.setattr(Vmapped, "forward_backward", lambda self, *batch: right(self, *batch) * 1.01)
-    with caplog.at_level(logging.INFO, logger="tuner.training"):
+    with caplog.at_level(logging.INFO, logger="tuner"):
         assert not pays([convolutional() for _ in range(2)], CrossEntropy(), *batch())
     assert "fused, it gives other numbers" in caplog.text
 
