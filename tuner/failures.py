@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,14 +23,17 @@ MOST_LOSSES = 3
 SUSPECT_LOSSES = 2
 """A trial with which so many died is taken up alone: the next death shows whose fault it is."""
 
-_OURS = Path(__file__).resolve().parent
+_OURS = tuple(Path(__file__).resolve().parents[1] / package for package in ("tuner", "objectives", "storage"))
+_LIBRARIES = tuple(
+    Path(place).resolve() for place in {*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))}
+)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
     """Return what is noted with a trial that failed by ``error``."""
     kind = attributes.OUT_OF_MEMORY if is_out_of_memory(error) else attributes.OBJECTIVE_ERROR
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return {"class": kind, "reason": reason, "traceback": own_traceback(error)}
+    return {"class": kind, "reason": reason, "traceback": own_traceback(error) if error.__traceback__ else ""}
 
 
 def describe_loss(claim: Claim) -> dict[str, Any]:
@@ -49,13 +54,32 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def own_traceback(error: BaseException) -> str:
-    """Return the traceback of ``error`` without the tuner's own frames above the person's."""
+    """Return the traceback of ``error``, cut to the person's own frames.
+
+    Where there is none, for their code is an installed package, only the tuner's own frames above are left out.
+    """
     report = traceback.TracebackException.from_exception(error)
-    frames = list(report.stack)
-    while len(frames) > 1 and _OURS in Path(frames[0].filename).resolve().parents:
-        frames.pop(0)
-    report.stack = traceback.StackSummary.from_list(frames)
+    _cut(report)
     return "".join(report.format())
+
+
+def _cut(report: traceback.TracebackException) -> None:
+    frames = list(report.stack)
+    own = [frame for frame in frames if not _lies_in(frame, _OURS) and not _lies_in(frame, _LIBRARIES)]
+    if not own:
+        own = list(itertools.dropwhile(lambda frame: _lies_in(frame, _OURS) or "<frozen" in frame.filename, frames))
+    report.stack = traceback.StackSummary.from_list(own)
+    for other in (report.__cause__, report.__context__):
+        if other is not None:
+            _cut(other)
+
+
+def _lies_in(frame: traceback.FrameSummary, places: tuple[Path, ...]) -> bool:
+    """Whether the frame's file is in one of the folders; what has no file (``<frozen importlib>``) is a library's."""
+    if frame.filename.startswith("<frozen"):
+        return places is _LIBRARIES
+    parents = Path(frame.filename).resolve().parents
+    return any(place in parents for place in places)
 
 
 def hopeless(trials: Iterable[FrozenTrial]) -> dict[str, Any] | None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import attributes, search
 from tuner.errors import SpecError, StudyConflictError, TunerError
-from tuner.function import FunctionOptions
-from tuner.loading import Function, LoadedTrainable, load_objective
-from tuner.sections import validate
-from tuner.study_file import names_a_file
+from tuner.function import LoadedFunction, check_count
+from tuner.loading import LoadedTrainable, load_objective
+from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import middle, objectives_own
 
 if TYPE_CHECKING:
@@ -49,10 +48,9 @@ def resolved(spec: StudySpec, *, where: str) -> tuple[StudySpec, Space | None]:
         SpecError: for what the objective does not take.
     """
     loaded = load_objective(spec, where=where)
-    if not isinstance(loaded, LoadedTrainable):
-        return spec, None
-    written = {"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data, loaded)}
-    return spec.model_copy(update=written), loaded.space
+    if isinstance(loaded, LoadedFunction):
+        return _function_written_out(spec, loaded), None
+    return _written_out(spec, loaded), loaded.space
 
 
 def prepare(spec: StudySpec, *, where: str) -> Prepared:
@@ -62,7 +60,7 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
         SpecError, DataError, UsageError: naming what is wrong.
     """
     loaded = load_objective(spec, where=where)
-    if not isinstance(loaded, LoadedTrainable):
+    if isinstance(loaded, LoadedFunction):
         return _prepare_function(spec, loaded, where)
     dataset = loaded.trainable.load()
     metrics = loaded.trainable.metrics()
@@ -74,7 +72,7 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     if spec.model.start_from:
         described["notes"] = [*described.get("notes", ()), _check_start(spec, loaded, dataset)]
     return Prepared(
-        spec=spec.model_copy(update={"space": loaded.space.to_json(), "data": _with_whole_paths(spec.data, loaded)}),
+        spec=_written_out(spec, loaded),
         directions=_directions([metric.direction for metric in metrics]),
         metric_names=[metric.name for metric in metrics],
         data={**described, FINGERPRINT: fingerprint(dataset)},
@@ -106,6 +104,16 @@ def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> 
     return f"networks begin with {len(fit.taken)} tensors of '{start.where}'" + (f"; {rest}" if rest else "")
 
 
+def _written_out(spec: StudySpec, loaded: LoadedTrainable) -> StudySpec:
+    """Return the spec with its space in full and its files by their whole paths."""
+    written = {
+        "objective": with_whole_paths(spec.objective, Path()),
+        "space": loaded.space.to_json(),
+        "data": _with_whole_paths(spec.data, loaded),
+    }
+    return spec.model_copy(update=written)
+
+
 def _with_whole_paths(data: Mapping[str, Any], loaded: LoadedTrainable) -> dict[str, Any]:
     """Name files and folders by their whole paths: a study is resumed from any folder."""
     return {
@@ -121,15 +129,25 @@ def _is_path(value: str, data_sets: Sequence[str]) -> bool:
     return Path(value).is_file() or (Path(value).is_dir() and value not in data_sets)
 
 
-def _prepare_function(spec: StudySpec, _: Function, where: str) -> Prepared:
+def _function_written_out(spec: StudySpec, loaded: LoadedFunction) -> StudySpec:
+    """Return the spec with the file of its function by its whole path, and with what that file says."""
+    options = loaded.options.model_dump(mode="json", exclude_defaults=True)
+    return spec.model_copy(update={"objective": with_whole_paths({**spec.objective, **options}, Path())})
+
+
+def _prepare_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Prepared:
     for key in ("start_from", "keep_as"):
         if getattr(spec.model, key):
             raise SpecError(f"{where} [model] {key}: a plain function makes its own networks; only a Trainable has it")
-    written = {key: value for key, value in spec.objective.items() if key != "name"}
-    options = validate(FunctionOptions, written, where=f"{where} [objective]")
-    directions = options.directions()
+    check_count(loaded, where=where)
+    directions = loaded.options.directions()
     search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
-    return Prepared(spec=spec, directions=_directions(directions), metric_names=options.names(), data={})
+    return Prepared(
+        spec=_function_written_out(spec, loaded),
+        directions=_directions(directions),
+        metric_names=loaded.options.names(),
+        data={"notes": list(loaded.notes)} if loaded.notes else {},
+    )
 
 
 def fingerprint(dataset: Dataset) -> list[list[float]]:
@@ -181,7 +199,7 @@ def check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
         )
 
 
-def _directions(names: list[str]) -> list[StudyDirection]:
+def _directions(names: Sequence[str]) -> list[StudyDirection]:
     from optuna.study import StudyDirection
 
     return [StudyDirection[name.upper()] for name in names]

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,13 @@ class TrialRow:
     """In local time, with its zone."""
     seconds: float | None
     """From start to end, or to now while it runs."""
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    """By name, what the trial must keep at 0 or below to be feasible; empty where nothing is constrained."""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the trial keeps to all constraints."""
+        return all(value <= 0 for value in self.constraints.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return the row with stable keys."""
@@ -48,6 +55,7 @@ class TrialRow:
             "values": dict(self.values),
             "params": dict(self.params),
             "attributes": dict(self.attributes),
+            "constraints": dict(self.constraints),
             "started": self.started.isoformat(timespec="seconds") if self.started else None,
             "seconds": round(self.seconds, 3) if self.seconds is not None else None,
         }
@@ -128,8 +136,8 @@ class Results:
     def trials(self, *, sort: str = "number", descending: bool = False, state: str | None = None) -> list[TrialRow]:
         """Return the trials, sorted by ``number``, ``value``, ``seconds``, ``state``, a metric or a hyperparameter.
 
-        By ``value`` (the first metric) the best come first, finished trials before those that were pruned. Trials
-        without what is sorted by come last.
+        By ``value`` (the first metric) the best come first, finished trials before those that are infeasible or were
+        pruned. Trials without what is sorted by come last.
 
         Raises:
             UsageError: for an unknown state or key.
@@ -140,16 +148,19 @@ class Results:
         return self._sorted(rows, sort, descending)
 
     def best(self, limit: int = 1) -> list[TrialRow]:
-        """Return the best finished trials, best first; of several metrics, the Pareto front.
+        """Return the best finished trials, best first; of several metrics, the Pareto front. Only feasible ones count.
 
         Raises:
-            NoFinishedTrialError: when no trial has finished.
+            NoFinishedTrialError: when no trial has finished, or none that keeps to the constraints.
         """
         finished = [row for row in self._rows() if row.state == "finished"]
         if not finished:
             raise NoFinishedTrialError(
                 f"study '{self.name}' has no finished trial yet; `tuner status` tells how it stands"
             )
+        finished = [row for row in finished if row.feasible]
+        if not finished:
+            raise NoFinishedTrialError(f"study '{self.name}' has no finished trial that keeps to its constraints yet")
         if len(self.directions) > 1:
             return self._pareto_front(finished)
         return self._sorted(finished, "value", False)[:limit]
@@ -185,7 +196,7 @@ class Results:
         """Return the study at a glance."""
         rows = self._rows()
         counts = Counter(row.state for row in rows)
-        finished = [row for row in rows if row.state == "finished"]
+        finished = [row for row in rows if row.state == "finished" and row.feasible]
         best: list[TrialRow] = []
         if finished and len(self.directions) == 1:
             best = self._sorted(finished, "value", False)[:1]
@@ -219,6 +230,7 @@ class Results:
             values=dict(zip(self.metric_names, values, strict=False)),
             params=trial.params,
             attributes=trial.user_attrs,
+            constraints=trial.constraints if trial.system_attrs else {},
             started=trial.datetime_start.astimezone() if trial.datetime_start else None,
             seconds=seconds,
         )
@@ -233,7 +245,7 @@ class Results:
         except TypeError:
             held.sort(key=lambda row: str(read(row)), reverse=best_first != descending)
         if sort in {"value", *self.metric_names}:
-            held.sort(key=lambda row: row.state != "finished")  # a pruned trial's last report is no result
+            held.sort(key=lambda row: row.state != "finished" or not row.feasible)  # their values are no results
         return held + rest
 
     def _reader(self, rows: Sequence[TrialRow], sort: str) -> Callable[[TrialRow], Any]:

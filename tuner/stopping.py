@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def reason_to_stop(budget: Budget, trials: Sequence[FrozenTrial], direction: StudyDirection) -> str | None:
     """Return why the study should stop now, or ``None``. Of several metrics, the first decides.
 
-    Trials count in the order of their numbers; a pruned trial counts as one without a better value.
+    Trials count in the order of their numbers; a pruned or infeasible trial counts as one without a better value.
     """
     if budget.target is None and budget.patience is None:
         return None
@@ -27,7 +27,8 @@ def reason_to_stop(budget: Budget, trials: Sequence[FrozenTrial], direction: Stu
     for trial in trials:
         if not trial.state.is_finished():
             continue
-        value = sign * trial.values[0] if trial.state == TrialState.COMPLETE else None
+        counts = trial.state == TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+        value = sign * trial.values[0] if counts else None
         if value is not None and (best is None or value > best):
             best, since = value, 0
         else:

@@ -96,8 +96,14 @@ def _source_values(source: str | None, data: str | None) -> tuple[dict[str, Any]
             )
         return {"name": study_file.name_for(data)}, data
     if ":" in source and not Path(source).exists():
-        return {"name": source.rpartition(":")[2], "objective": {"name": source}}, source
+        return {"name": _name_of(source), "objective": {"name": source}}, source
     return study_file.read(source)
+
+
+def _name_of(objective: str) -> str:
+    """What a study of ``file.py:attribute`` or ``package.module:attribute`` is called: as the file or module is."""
+    home = objective.rpartition(":")[0]
+    return Path(home).stem if home.endswith(".py") else home.rpartition(".")[2]
 
 
 def open_storage(url: str | None = None, *, create: bool = False) -> SQLStorage:

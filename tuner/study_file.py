@@ -132,7 +132,9 @@ def _yaml_numbers(value: Any) -> Any:
 
 
 def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    return {key: _moved(key, held, folder) if isinstance(held, dict) else held for key, held in values.items()}
+    moved = {key: _moved(key, held, folder) if isinstance(held, dict) else held for key, held in values.items()}
+    objective = moved.get("objective")
+    return {**moved, "objective": with_whole_paths(objective, folder)} if isinstance(objective, dict) else moved
 
 
 def _moved(table: str, held: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -149,6 +151,24 @@ def name_for(data: str) -> str:
     """Return what a study of the data at a path is called: the file's name less its ending, or the folder's."""
     path = Path(data)
     return path.resolve().name if path.is_dir() else path.stem
+
+
+def with_whole_paths(objective: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return an ``[objective]`` whose ``file.py:attribute`` have whole paths, as far as the files are in ``folder``."""
+
+    def whole(name: Any) -> Any:
+        if isinstance(name, list):
+            return [whole(one) for one in name]
+        file, colon, attribute = name.rpartition(":") if isinstance(name, str) else ("", "", "")
+        if not file.endswith(".py") or not (folder / file).is_file():
+            return name
+        return f"{(folder / file).resolve()}{colon}{attribute}"
+
+    return {key: whole(value) if key in _IMPORTED else value for key, value in objective.items()}
+
+
+_IMPORTED = ("name", "constraints", "callbacks")
+"""The keys of ``[objective]`` that name code to import."""
 
 
 def names_a_file(key: str) -> bool:

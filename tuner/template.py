@@ -35,7 +35,7 @@ def study_template(name: str, *, data: Mapping[str, Any], file: str, objective: 
         UsageError: when the objective is not known.
         TypeError: when it is a plain function: it has neither data nor space.
     """
-    found = import_objective(objective)
+    found, _ = import_objective(objective)
     if not (isinstance(found, type) and issubclass(found, Trainable)):
         raise TypeError(f"{objective} is no Trainable")
     known = found(found.Options(), found.Data(), seed=0).hyperparameters()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import ObjectiveError, TunerError
-from tuner.loading import Function, LoadedTrainable, load_objective
+from tuner.function import LoadedFunction, check_count, problem
+from tuner.loading import LoadedTrainable, load_objective
 from tuner.space import Choices, Range, Space
 
 if TYPE_CHECKING:
@@ -105,27 +106,37 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     )
 
 
-def _try_function(spec: StudySpec, function: Function, where: str) -> Tryout:
+def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout:
     import optuna
 
-    from tuner.preparation import prepare
+    from tuner import search
 
-    prepared = prepare(spec, where=where)
-    study = optuna.create_study(directions=prepared.directions, storage=optuna.storages.InMemoryStorage())
+    check_count(loaded, where=where)
+    directions = loaded.options.directions()
+    search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
+    study = optuna.create_study(directions=directions, storage=optuna.storages.InMemoryStorage())
     trial = study.ask()
     began = time.perf_counter()
+    values: list[float] = []
     try:
-        returned = function(trial)
+        returned = loaded.function(trial)
+        wrong = problem(returned, wanted=len(directions))
+        if wrong:
+            raise ObjectiveError(f"{where}: {wrong}")
+        values = list(returned) if isinstance(returned, Sequence) else [returned]
+        if loaded.constraints is not None:
+            loaded.constraints(study.get_trials()[0])
     except optuna.TrialPruned:
-        returned = []
+        pass
+    except TunerError:
+        raise
     except Exception as error:
         raise objectives_own(error) from error
-    values = list(returned) if isinstance(returned, list | tuple) else [returned]
     return Tryout(
-        data={},
+        data={"notes": list(loaded.notes)} if loaded.notes else {},
         space=None,
         params=trial.params,
-        scores=dict(zip(prepared.metric_names, values, strict=False)),
+        scores=dict(zip(loaded.options.names(), map(float, values), strict=bool(values))),
         weights=None,
         seconds=time.perf_counter() - began,
     )

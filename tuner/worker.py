@@ -73,7 +73,7 @@ class Worker(ABC):
             pruner=at_scale(search.make_pruner(strategy)),
         )
         # A grid that is exhausted stops its study; Optuna's own stop() serves its own loop only.
-        self.study.stop = lambda: leaving.ask("every combination tried")  # type: ignore[method-assign]
+        self.study.stop = self.stop_search  # type: ignore[method-assign]
 
     def run(self) -> str:
         """Work; return why it ended, in a few words.
@@ -99,6 +99,10 @@ class Worker(ABC):
             if self.storage.open_trials(self.study_id) == 0:
                 return "stopped" if self.storage.stop_requested(self.study_id) else BUDGET_SPENT
             time.sleep(POLL_SECONDS)
+
+    def stop_search(self) -> None:
+        """What ``study.stop()`` does: a sampler calls it that has no combination left."""
+        self.leaving.ask("every combination tried")
 
     @abstractmethod
     def advance(self) -> bool:

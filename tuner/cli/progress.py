@@ -79,7 +79,7 @@ class Tracker:
         rate = self._rate(now, status.done, status.counts["running"])
         maximize = results.directions[0] == "maximize"
         first = results.metric_names[0]
-        values = [row.values[first] for row in results.trials(state="finished")]
+        values = [row.values[first] for row in results.trials(state="finished") if row.feasible]
         return Snapshot(
             name=results.name,
             metrics=results.metric_names,

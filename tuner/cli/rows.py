@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _FIRST_HYPERPARAMETERS = ("learning_rate", "optimizer", "depth", "width", "batch_size", "l1", "l2", "dropout")
 """What is shown first where there is no room for all."""
-TRIAL_KEYS = ("number", "state", "values", "params", "attributes", "started", "seconds")
+TRIAL_KEYS = ("number", "state", "values", "params", "attributes", "constraints", "started", "seconds")
 """The keys of a trial in JSON."""
 
 
@@ -24,6 +24,7 @@ def trial_columns(rows: Sequence[TrialRow], metrics: Sequence[str]) -> list[Colu
         Column(title="trial", cells=[str(row.number) for row in rows]),
         Column(title="state", cells=[row.state for row in rows], left=True),
         *_value_columns(rows, metrics),
+        *_feasible_column(rows),
         Column(title="time", cells=[duration(row.seconds) for row in rows], rank=2),
         *parameter_columns(rows, rank=3),
     ]
@@ -72,6 +73,12 @@ def parameter_columns(rows: Sequence[TrialRow], *, rank: int) -> list[Column]:
 
 def _value_columns(rows: Sequence[TrialRow], metrics: Sequence[str]) -> list[Column]:
     return [Column(title=name, cells=[score(row.values.get(name)) for row in rows]) for name in metrics]
+
+
+def _feasible_column(rows: Sequence[TrialRow]) -> list[Column]:
+    if not any(row.constraints for row in rows):
+        return []
+    return [Column(title="feasible", cells=["yes" if row.feasible else "no" for row in rows], left=True)]
 
 
 def _of(row: TrialRow, part: str, name: str) -> float | None:

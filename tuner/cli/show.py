@@ -78,6 +78,10 @@ def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
     facts = [("trial", f"{row.number} of study {results.name}: {row.state}")]
     for (name, value), direction in zip(row.values.items(), results.directions, strict=False):
         facts.append((name, f"{score(value)}  ({direction}{', the last one reported' * (row.state == 'pruned')})"))
+    if row.constraints:
+        kept = "kept" if row.feasible else "not kept: each must be 0 or below"
+        values = ", ".join(f"{name}: {number(value)}" for name, value in row.constraints.items())
+        facts.append(("constraints", f"{values}  ({kept})"))
     failure = noted.get(attributes.FAILURE)
     if isinstance(failure, Mapping):
         facts.append(("failure", f"{failure.get('class', 'unknown')}: {failure.get('reason', '')}"))

@@ -10,7 +10,7 @@ import yaml
 from tests.tuner.cli import samples
 from tests.tuner.cli.conftest import Run
 
-TRIAL_KEYS = ["number", "state", "values", "params", "attributes", "started", "seconds"]
+TRIAL_KEYS = ["number", "state", "values", "params", "attributes", "constraints", "started", "seconds"]
 STUDY_KEYS = [
     "name", "state", "metrics", "directions", "counts", "budget", "done", "workers", "best", "stopped",
     "last_activity", "storage",

@@ -1,0 +1,1 @@
+"""Scripts as people write them for Optuna: each runs by itself, and unchanged with `tuner start FILE:objective`."""
