@@ -6,10 +6,13 @@ Same data, same split, same space, same epochs, same early stopping, same sample
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,34 +32,92 @@ class Outcome:
     """What a study came to."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all processes: on a machine that others use too, it says more than the seconds do."""
     trials: int
     best: float
     epochs: int
+    reached: float | None = None
+    """Seconds until a trial had ended that reached what was sought."""
+
+    def __str__(self) -> str:
+        rate = self.trials / self.seconds * 60
+        return (
+            f"{self.trials} trials, {self.epochs} epochs in {self.seconds:.1f} s ({self.cpu_seconds:.1f} s of CPU): "
+            f"{rate:.0f} trials a minute, best validation accuracy {self.best:.4f}"
+        )
 
 
-def run(source: str, *, trials: int, processes: int, settings: tuple[str, ...] = ()) -> Outcome:
-    """Run the study the plain way in so many processes."""
+class Clock:
+    """Time that passes, on the wall and on the CPUs, in this process and in those that it has started and seen end."""
+
+    def __init__(self) -> None:
+        self.started = datetime.now()
+        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+
+    def read(self) -> tuple[float, float]:
+        """Return the seconds and the CPU seconds since."""
+        return time.perf_counter() - self._wall, _cpu_seconds() - self._cpu
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def outcome(study: optuna.Study, clock: Clock, target: float | None) -> Outcome:
+    """Return what a study that has just ended came to."""
+    seconds, cpu_seconds = clock.read()
+    trials = study.get_trials(deepcopy=False)
+    ended = [
+        trial.datetime_complete
+        for trial in trials
+        if target is not None
+        and trial.datetime_complete
+        and max(trial.intermediate_values.values(), default=0) >= target
+    ]
+    return Outcome(
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        trials=len(trials),
+        best=study.best_value,
+        epochs=sum(len(trial.intermediate_values) for trial in trials),
+        reached=(min(ended) - clock.started).total_seconds() if ended else None,
+    )
+
+
+def run(
+    source: str, *, trials: int, processes: int, settings: tuple[str, ...] = (), target: float | None = None
+) -> Outcome:
+    """Run the study the plain way in so many processes, until a trial reaches the target."""
     spec, _ = read_spec(source, settings=settings)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'plain.db'}"
-        started = time.perf_counter()
-        optuna.create_study(study_name="plain", storage=url, direction="maximize")
+        clock = Clock()
+        with _quiet():
+            optuna.create_study(study_name="plain", storage=url, direction="maximize")
         shares = [trials // processes + (i < trials % processes) for i in range(processes)]
         context = multiprocessing.get_context("spawn")
-        workers = [context.Process(target=work, args=(url, spec, share, i)) for i, share in enumerate(shares)]
+        workers = [context.Process(target=work, args=(url, spec, share, i, target)) for i, share in enumerate(shares)]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
-        seconds = time.perf_counter() - started
-        study = optuna.load_study(study_name="plain", storage=url)
-        epochs = sum(len(trial.intermediate_values) for trial in study.trials)
-        return Outcome(seconds=seconds, trials=len(study.trials), best=study.best_value, epochs=epochs)
+        return outcome(optuna.load_study(study_name="plain", storage=url), clock, target)
 
 
-def work(url: str, spec: StudySpec, trials: int, index: int) -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def work(url: str, spec: StudySpec, trials: int, index: int, target: float | None) -> None:
     """Run one process's share."""
     torch.set_num_threads(1)
+    torch.manual_seed(spec.seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     loaded = load_objective(spec, where="benchmark")
     assert isinstance(loaded, LoadedTrainable)
@@ -65,7 +126,7 @@ def work(url: str, spec: StudySpec, trials: int, index: int) -> None:
     study = optuna.load_study(
         study_name="plain",
         storage=url,
-        sampler=search.make_sampler(strategy, seed=index),
+        sampler=search.make_sampler(strategy, seed=100 * spec.seed + index),
         pruner=search.make_pruner(strategy),
     )
     inputs, classes = dataset.training.inputs[0].shape[1], int(dataset.training.targets.max()) + 1
@@ -81,7 +142,11 @@ def work(url: str, spec: StudySpec, trials: int, index: int) -> None:
         validation = DataLoader(TensorDataset(dataset.validation.inputs[0], dataset.validation.targets), batch_size=512)
         return train(trial, model, params, spec, training, validation)
 
-    study.optimize(objective, n_trials=trials)
+    def stop_at_target(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
+        if target is not None and any(trial.value is not None and trial.value >= target for trial in study.trials):
+            study.stop()
+
+    study.optimize(objective, n_trials=trials, callbacks=[stop_at_target])
 
 
 def network(params: Mapping[str, Any], inputs: int, classes: int) -> nn.Module:
