@@ -23,6 +23,7 @@ from tuner.training.member import Member
 from tuner.training.randomness import derive, order, used
 from tuner.training.recipe import RecipeError
 from tuner.training.stack import Stack
+from tuner.training.variation import varied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,11 @@ class Cohort:
         seeds = [derive(m.recipe.seed, "dropout", m.epoch) for m in stack.members]
         rates = stack.begin(len(sizes))
         losses = []
-        feed = batches.batches(part, torch.stack(orders), sizes, self.device, stack.network.prepare)
+        if part.vary is None:
+            feed = batches.batches(part, torch.stack(orders), sizes, self.device, stack.network.prepare)
+        else:
+            chances = [derive(m.recipe.seed, "variation", m.epoch) for m in stack.members]
+            feed = varied(part, torch.stack(orders), sizes, self.device, stack.network.prepare, seeds=chances)
         with closing(feed), stack.network.epoch(seeds):
             for step, (inputs, targets) in enumerate(feed):
                 losses.append(stack.network.forward_backward(inputs, targets))

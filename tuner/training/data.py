@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -28,6 +29,13 @@ Feed = Tensor | Source
 """One of the things a network is called with."""
 
 
+Vary = Callable[[tuple[Tensor, ...], Tensor, torch.Generator], tuple[tuple[Tensor, ...], Tensor]]
+"""From the inputs and targets of a batch, each ``[B, ...]`` on one device, to others of the same shapes.
+
+All its chance comes from the generator, which is the host's.
+"""
+
+
 def gather(feed: Feed, rows: Tensor) -> Tensor:
     """Return the samples of these numbers ``[n]`` as ``[n, ...]``, where they lie."""
     return feed.index_select(0, rows.to(feed.device)) if isinstance(feed, Tensor) else feed.gather(rows.cpu())
@@ -46,6 +54,8 @@ class Part:
     """Further inputs, which are read batch by batch."""
     targets: Tensor
     """Class numbers ``[N]`` (int64), or values ``[N]`` or ``[N, T]``."""
+    vary: Vary | None = None
+    """Draws each batch anew when it is learned from; a part that is judged stays as it is."""
 
     def __post_init__(self) -> None:
         lengths = [len(feed) for feed in (*self.feeds, self.targets)]
