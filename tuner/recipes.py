@@ -29,4 +29,5 @@ def recipe(params: Mapping[str, Any], training: Training, *, seed: int) -> Recip
         min_delta=early.min_delta,
         monitor=None if early.monitor == "metric" else early.monitor,
         penalise_biases=training.penalise_biases,
+        precision=training.precision,
     )

@@ -79,6 +79,10 @@ class Training(Section):
         examples=["10m"],
     )
     penalise_biases: bool = Field(False, description="whether L1, L2 and weight decay also pull on biases")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="what networks compute in; the lower two are mixed precision, for large networks on a GPU",
+    )
     cohort: int | None = Field(
         None,
         ge=1,

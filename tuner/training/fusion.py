@@ -7,7 +7,6 @@ from collections.abc import Hashable, Sequence
 import torch
 
 from tuner.training import costs, vmapped
-from tuner.training.analytic import AnalyticMLP
 from tuner.training.data import Dataset, Part
 from tuner.training.member import Member
 from tuner.training.randomness import used
@@ -46,7 +45,7 @@ class Fusion:
         training = (group[0].dataset or self.dataset).training
         samples = used(len(training), group[0].recipe.data_fraction)
         batch = min(group[0].recipe.batch_size or samples, samples)
-        if not AnalyticMLP.accepts(group[0].module):
+        if not group[0].analytic:
             if key not in self._pays:
                 self._pays[key] = self._try(group, training, batch)
             return len(group) if self._pays[key] else 1
@@ -61,4 +60,4 @@ class Fusion:
     def _try(self, group: list[Member], training: Part, batch: int) -> bool:
         modules = [member.module.to(self.device) for member in group]
         inputs = tuple(x.to(self.device) for x in training.gather(torch.arange(batch)))
-        return vmapped.pays(modules, group[0].loss, inputs, training.targets[:batch])
+        return vmapped.pays(modules, group[0].loss, inputs, training.targets[:batch], group[0].recipe.precision)

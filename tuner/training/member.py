@@ -15,6 +15,7 @@ from tuner.training.data import Dataset
 from tuner.training.layers import LayersOf, freeze, in_order, learning_rate_scales
 from tuner.training.losses import Loss
 from tuner.training.network import Layout
+from tuner.training.precision import LossScale
 from tuner.training.randomness import seeded, used
 from tuner.training.recipe import Recipe
 from tuner.training.schedules import Plateau
@@ -87,6 +88,7 @@ class Member:
             | {f"optimizer.{slot}": torch.zeros_like(weights) for slot in optimizers.kind(self.recipe).slots}
             | {"updates": torch.tensor(0)}
             | EarlyStopping.initial()
+            | (LossScale.initial() if self.recipe.precision == "float16" else {})
             | Plateau.initial()
         )
 
@@ -94,6 +96,11 @@ class Member:
     def best_epoch(self) -> int:
         """The epoch with the best score, counted from 1; 0 if there is none."""
         return int(self.row["best.epoch"])
+
+    @property
+    def analytic(self) -> bool:
+        """Whether its gradients are written out. In mixed precision a multilayer perceptron is a module like others."""
+        return self.recipe.precision == "float32" and AnalyticMLP.accepts(self.module)
 
     def key(self, dataset: Dataset) -> Hashable:
         """Return what members must have in common to be fused: network shape, batch size, data, loss.
@@ -103,12 +110,12 @@ class Member:
         own = self.dataset or dataset
         samples = used(len(own.training), self.recipe.data_fraction)
         shape: Hashable = tuple(self.layout.shapes.items())
-        if AnalyticMLP.accepts(self.module):
+        if self.analytic:
             shape = ("mlp", self.module.activation, self.module.normalization, shape)
         else:
             shape = (structure(self.module), shape)
         batch = min(self.recipe.batch_size or samples, samples)
-        return shape, self.layout.dtype, batch, samples, own, self.loss
+        return shape, self.layout.dtype, self.recipe.precision, batch, samples, own, self.loss
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return copies of all tensors, on the CPU, and a description for JSON: what continues the member exactly."""

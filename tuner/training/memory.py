@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tuner.training.precision import Compute
 from tuner.training.randomness import seeded, used
 
 if TYPE_CHECKING:
@@ -59,17 +60,18 @@ def member_bytes(member: Member, dataset: Dataset, device: torch.device) -> int:
     inputs = tuple(x.to(device) for x in dataset.training.gather(rows))
     targets = dataset.training.targets[rows].to(device)
     module = member.module.to(device)
-    with seeded(member.recipe.seed, "memory"):
+    compute = Compute(precision=member.recipe.precision)
+    with seeded(member.recipe.seed, "memory"), compute.autocast(device):
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             before = torch.cuda.memory_allocated(device)
-            outputs = module(*inputs)
+            outputs = compute.outputs(module(*inputs))
             loss = member.loss(outputs.unsqueeze(0), targets.unsqueeze(0)).sum()
             torch.autograd.grad(loss, [p for p in module.parameters() if p.requires_grad], allow_unused=True)
             step = torch.cuda.max_memory_allocated(device) - before
         else:
             with _kept(module) as kept:
-                outputs = module(*inputs)
+                outputs = compute.outputs(module(*inputs))
                 member.loss(outputs.unsqueeze(0), targets.unsqueeze(0))
             step = BACKWARD * sum(kept)
     own = sum(map(_bytes, member.row.values())) + WORK_ROWS * member.layout.size * member.layout.dtype.itemsize

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tuner.training.data import Feed
 from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
+from tuner.training.precision import FULL_PRECISION, Compute
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,16 @@ class Autograd:
     """Any modules: autograd differentiates them, one after the other, into the rows of the buffers."""
 
     def __init__(
-        self, modules: Sequence[nn.Module], loss: Loss, layout: Layout, weights: Tensor, gradient: Tensor
+        self,
+        modules: Sequence[nn.Module],
+        loss: Loss,
+        layout: Layout,
+        weights: Tensor,
+        gradient: Tensor,
+        *,
+        compute: Compute = FULL_PRECISION,
     ) -> None:
+        self.compute = compute
         self.modules = list(modules)
         self.loss = loss
         self.gradient = gradient
@@ -133,9 +142,13 @@ class Autograd:
         for index, module in enumerate(self.modules):
             if not alone:
                 self._set_random_state(self._random[index])
-            outputs = module(*(x[index] for x in inputs))
-            loss = self.loss(outputs.unsqueeze(0), targets[index : index + 1])
-            slopes = torch.autograd.grad(loss, self.parameters[index], allow_unused=True, materialize_grads=True)
+            with self.compute.autocast(self.device):
+                outputs = module(*(x[index] for x in inputs))
+            loss = self.loss(self.compute.outputs(outputs).unsqueeze(0), targets[index : index + 1])
+            factor = None if self.compute.factors is None else self.compute.factors[index : index + 1]
+            slopes = torch.autograd.grad(
+                loss, self.parameters[index], factor, allow_unused=True, materialize_grads=True
+            )
             torch.cat([slope.flatten() for slope in slopes], out=self.gradient[index])
             losses.append(loss.detach())
             if not alone:

@@ -22,6 +22,7 @@ OPTIMIZERS = (
     "radam",
     "lion",
 )
+PRECISIONS = ("float32", "bfloat16", "float16")
 SCHEDULES = ("constant", "step", "exponential", "linear", "cosine", "one_cycle", "reduce_on_plateau")
 
 
@@ -76,6 +77,8 @@ class Recipe:
     """Decoupled, as in AdamW: each step first takes ``w -= learning_rate * weight_decay * w``."""
     penalise_biases: bool = False
     """Let l1, l2 and weight_decay act on biases and normalization parameters too."""
+    precision: str = "float32"
+    """What networks compute in: a lower one is mixed precision (see precision.py)."""
     gradient_clip: float | None = None
     """The largest Euclidean norm of the gradient."""
 
@@ -94,6 +97,7 @@ class Recipe:
     def __post_init__(self) -> None:
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("schedule", self.schedule, SCHEDULES)
+        _choice("precision", self.precision, PRECISIONS)
         for name, least in (
             ("epochs", 1),
             ("batch_size", 1),

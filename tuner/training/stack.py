@@ -16,6 +16,7 @@ from tuner.training.member import Member
 from tuner.training.mlp import MLP
 from tuner.training.network import Autograd, Network
 from tuner.training.penalties import Penalties
+from tuner.training.precision import Compute, LossScale
 from tuner.training.stopping import EarlyStopping
 from tuner.training.vmapped import Vmapped
 
@@ -38,12 +39,15 @@ class Stack:
             member.row = {name: member.row[name] for name in member.row if name.startswith("optimizer.")} | {
                 name: table[index] for name, table in self.table.items()
             }
-        self.network = self._network()
+        scaled = self.recipes[0].precision == "float16"
+        factors = self.table["scale.factor"].squeeze(1) if scaled else None
+        self.network = self._network(Compute(precision=self.recipes[0].precision, factors=factors))
         layout = self.members[0].layout
         self.penalties = Penalties(self.recipes, layout, self.weights, self.gradient)
         self.plateau = schedules.Plateau(self.recipes, self.table)
         self.stopping = EarlyStopping(self.recipes, self.table)
         self.optimizers = self._optimizers()
+        self.scale = LossScale(self.table, self.gradient, self._changing()) if scaled else None
         self._scales = self._learning_rate_scales()
         self._before = torch.empty_like(self.weights) if self._scales is not None else self.weights
 
@@ -52,16 +56,16 @@ class Stack:
         table = torch.stack([member.row[name] for member in members])
         return table if table.ndim == 1 and "buffer." not in name else table.to(self.device)
 
-    def _network(self) -> Network:
+    def _network(self, compute: Compute) -> Network:
         modules = [member.module.to(self.device) for member in self.members]
         layout = self.members[0].layout
         for member in self.members:
             for name, buffer in member.module.named_buffers():
                 buffer.copy_(member.row[f"buffer.{name}"])
-        if all(AnalyticMLP.accepts(module) for module in modules):
+        if all(member.analytic for member in self.members):
             return AnalyticMLP(cast(list[MLP], modules), self.loss, layout, self.weights, self.gradient)
         kind = Autograd if len(modules) == 1 else Vmapped
-        return kind(modules, self.loss, layout, self.weights, self.gradient)
+        return kind(modules, self.loss, layout, self.weights, self.gradient, compute=compute)
 
     def _optimizers(self) -> list[tuple[slice, optimizers.Optimizer]]:
         """Return the optimizers and the rows that each of them steps."""
@@ -78,6 +82,11 @@ class Stack:
             groups.append((rows, fused.quickest(kind, weights)(recipes, weights, gradient, slots)))
             start = rows.stop
         return groups
+
+    def _changing(self) -> list[tuple[slice, Tensor]]:
+        """Return all that a step changes, with the rows it belongs to."""
+        state = [(rows, tensor) for rows, optimizer in self.optimizers for tensor in optimizer.state]
+        return [(slice(None), self.weights), *state]
 
     def _learning_rate_scales(self) -> Tensor | None:
         """Return what each number's learning rate is scaled by ``[M, P]``; ``None`` if none is scaled."""
@@ -106,6 +115,8 @@ class Stack:
         The change is proportional to the learning rate, with every optimizer and with weight decay; so a learning rate
         that is scaled scales the change.
         """
+        if self.scale is not None:
+            self.scale.before_step()
         if self._scales is not None:
             self._before.copy_(self.weights)
         self.penalties.apply(index)
@@ -113,6 +124,8 @@ class Stack:
             optimizer.step(index)
         if self._scales is not None:
             torch.lerp(self._before, self.weights, self._scales, out=self.weights)
+        if self.scale is not None:
+            self.scale.after_step()
 
     def keep_buffers(self) -> None:
         """Copy what the network has learned beside its weights into the table."""

@@ -22,6 +22,7 @@ from tuner.training.data import Feed
 from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
 from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch, train
+from tuner.training.precision import FULL_PRECISION, TOLERANCES, Compute
 
 logger = logging.getLogger(__name__)
 notes = logging.getLogger("tuner.notes")
@@ -43,8 +44,16 @@ class Vmapped:
     """Modules of one structure. See ``network.Network`` for what the methods promise."""
 
     def __init__(
-        self, modules: Sequence[nn.Module], loss: Loss, layout: Layout, weights: Tensor, gradient: Tensor
+        self,
+        modules: Sequence[nn.Module],
+        loss: Loss,
+        layout: Layout,
+        weights: Tensor,
+        gradient: Tensor,
+        *,
+        compute: Compute = FULL_PRECISION,
     ) -> None:
+        self.compute = compute
         self.loss = loss
         self.gradient = gradient
         self.smallest_batch = smallest_batch(modules[0])
@@ -66,9 +75,12 @@ class Vmapped:
         return targets
 
     def forward_backward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        loss = self.loss(self._outputs(inputs, 0), targets)
+        with self.compute.autocast(self.gradient.device):
+            outputs = self._outputs(inputs, 0)
+        loss = self.loss(self.compute.outputs(outputs), targets)
+        factors = torch.ones_like(loss) if self.compute.factors is None else self.compute.factors
         slopes = torch.autograd.grad(
-            loss.sum(), list(self.parameters.values()), allow_unused=True, materialize_grads=True
+            loss, list(self.parameters.values()), factors, allow_unused=True, materialize_grads=True
         )
         torch.cat([slope.flatten(1) for slope in slopes], 1, out=self.gradient)
         return loss.detach()
@@ -105,23 +117,33 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def pays(modules: Sequence[nn.Module], loss: Loss, inputs: tuple[Tensor, ...], targets: Tensor) -> bool:
+def pays(
+    modules: Sequence[nn.Module],
+    loss: Loss,
+    inputs: tuple[Tensor, ...],
+    targets: Tensor,
+    precision: str = "float32",
+) -> bool:
     """Tell whether modules of one structure learn the same when they are fused, and faster; say why, if not.
 
     Shape: one batch, inputs ``[B, ...]`` and targets ``[B, ...]``. The modules stay as they are.
     """
     name = type(modules[0]).__name__
+    compute = Compute(precision=precision)
+    if precision != "float32" and inputs[0].device.type == "cpu":  # vmap passes by what autocast acts on there
+        notes.info("%s is trained alone: on the CPU, no fused network computes in %s", name, precision)
+        return False
     try:
-        alone, alone_seconds = _tried(Autograd, modules, loss, inputs, targets)
+        alone, alone_seconds = _tried(Autograd, modules, loss, inputs, targets, compute=compute)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # vmap warns where it falls back to a loop
-            fused, fused_seconds = _tried(Vmapped, modules, loss, inputs, targets)
+            fused, fused_seconds = _tried(Vmapped, modules, loss, inputs, targets, compute=compute)
     except torch.OutOfMemoryError:
         raise  # so many do not fit: that says nothing of fusing fewer
     except (RuntimeError, NotImplementedError, UserWarning, ValueError, TypeError) as error:
         notes.info("%s is trained alone, as it cannot be fused: %s", name, _reason(error))
         return False
-    tolerance = 1e-8 if modules_dtype(modules) == torch.float64 else 1e-3
+    tolerance = TOLERANCES.get(precision, 1e-8 if modules_dtype(modules) == torch.float64 else 1e-3)
     for one, same in zip(alone, fused, strict=True):
         if not torch.allclose(one, same, rtol=tolerance, atol=tolerance * float(one.abs().max()), equal_nan=True):
             notes.info("%s is trained alone: fused, it gives other numbers", name)
@@ -145,18 +167,20 @@ def modules_dtype(modules: Sequence[nn.Module]) -> torch.dtype:
 
 
 def _tried(
-    kind: Callable[[Sequence[nn.Module], Loss, Layout, Tensor, Tensor], Network],
+    kind: Callable[..., Network],
     modules: Sequence[nn.Module],
     loss: Loss,
     inputs: tuple[Tensor, ...],
     targets: Tensor,
+    *,
+    compute: Compute = FULL_PRECISION,
 ) -> tuple[list[Tensor], float]:
     """Return losses, gradients, buffers and predictions of copies of the modules, and the seconds of a step."""
     copies = [deepcopy(module) for module in modules]
     layout = Layout.of(copies[0])
     weights = torch.stack([layout.read(module) for module in copies])
     gradient = torch.zeros_like(weights)
-    network = kind(copies, loss, layout, weights, gradient)
+    network = kind(copies, loss, layout, weights, gradient, compute=compute)
     members = len(copies)
     xs, y = tuple(x.expand(members, *x.shape) for x in inputs), targets.expand(members, *targets.shape)
     seconds = float("inf")

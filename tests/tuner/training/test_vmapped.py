@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -82,8 +83,8 @@ def fusing_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**9))
     tried = vmapped._tried
 
-    def by_numbers(kind: Callable[..., object], *rest: object) -> tuple[list[Tensor], float]:
-        numbers, _ = tried(kind, *rest)  # type: ignore[arg-type]
+    def by_numbers(*tried_with: Any, **options: Any) -> tuple[list[Tensor], float]:
+        numbers, _ = tried(*tried_with, **options)
         return numbers, -float(next(clock))
 
     monkeypatch.setattr(vmapped, "_tried", by_numbers)
@@ -169,7 +170,11 @@ def test_modules_that_gain_nothing_are_trained_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried = vmapped._tried
-    monkeypatch.setattr(vmapped, "_tried", lambda kind, *rest: (tried(kind, *rest)[0], 2.0 if kind is Vmapped else 1.0))
+
+    def slowly(kind: Any, *rest: Any, **options: Any) -> tuple[list[Tensor], float]:
+        return tried(kind, *rest, **options)[0], 2.0 if kind is Vmapped else 1.0
+
+    monkeypatch.setattr(vmapped, "_tried", slowly)
     with caplog.at_level(logging.INFO, logger="tuner"):
         assert not pays([convolutional() for _ in range(2)], CrossEntropy(), *batch())
     assert "fused, it is slower" in caplog.text
