@@ -4,6 +4,7 @@ What a caller may rely on:
 
 - A trial is told, a batch is left, a flush returns: it is on disk. Parameters, reports, attributes and epochs of a held
   trial are committed within a second, by a thread behind.
+- A claim is committed; a crash of the database may undo those of its last second, as if they had never been made.
 - A trial is held under a lease with a fencing token. The lease ends unless it is renewed, which the thread does; then
   anyone may take the trial over, under its number, and the late holder can write nothing to it.
 - A trial that is not held and not finished is WAITING, with its parameters and reports, for every reader. Optuna's own

@@ -145,10 +145,8 @@ def shortcut(pending: Mapping[int, Unwritten]) -> Shortcut[tuple[set[int], set[i
         return None
     fence = {"trials": direct.array(tokens), "tokens": direct.array(tokens.values()), "all": len(tokens)}
 
-    def commands() -> tuple[Command, Command]:
-        guard = Guard(condition=_ALL_HELD, values=fence)
-        lock = Command(statement=_LOCK_HELD, values={"trials": fence["trials"]})
-        return lock, bulk.all_at_once(_changes(pending), guard)
+    def commands() -> tuple[Command]:
+        return (bulk.all_at_once(_changes(pending), Guard(query=_LOCK_ALL_HELD, values=fence)),)
 
     return Shortcut(commands=commands, result=lambda rows: (set(), set()) if rows[0][0] else None)
 
@@ -206,19 +204,21 @@ _ALONE = (
 )
 _WITH_TOKEN = _ALONE.add_columns(_leases.c.token).join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id)
 
-_LOCK_HELD = """
-    SELECT trials.trial_id FROM trials JOIN tuner_leases ON tuner_leases.trial_id = trials.trial_id
-    WHERE trials.trial_id = ANY(CAST(%(trials)s AS integer[])) ORDER BY trials.trial_id FOR UPDATE
+# A row that another transaction holds is waited for and looked at again as that one left it: what counts is what
+# is true once all are locked. The ids are there thrice because PostgreSQL cannot guess that they are few.
+_LOCK_ALL_HELD = """
+    SELECT count(*) = %(all)s AS holds FROM (
+        SELECT trials.trial_id
+        FROM unnest(CAST(%(trials)s AS integer[]), CAST(%(tokens)s AS bigint[])) AS mine(trial_id, token)
+        JOIN tuner_leases ON tuner_leases.trial_id = mine.trial_id AND tuner_leases.token = mine.token
+        JOIN trials ON trials.trial_id = mine.trial_id
+        WHERE trials.trial_id = ANY(CAST(%(trials)s AS integer[]))
+          AND tuner_leases.trial_id = ANY(CAST(%(trials)s AS integer[]))
+          AND trials.state IN ('RUNNING', 'WAITING')
+        ORDER BY trials.trial_id
+        FOR UPDATE OF trials, tuner_leases
+    ) AS held
 """
-_ALL_HELD = """(
-    SELECT count(*)
-    FROM unnest(CAST(%(trials)s AS integer[]), CAST(%(tokens)s AS bigint[])) AS mine(trial_id, token)
-    JOIN tuner_leases ON tuner_leases.trial_id = mine.trial_id AND tuner_leases.token = mine.token
-    JOIN trials ON trials.trial_id = mine.trial_id
-    WHERE trials.trial_id = ANY(CAST(%(trials)s AS integer[]))
-      AND tuner_leases.trial_id = ANY(CAST(%(trials)s AS integer[]))
-      AND trials.state IN ('RUNNING', 'WAITING')
-) = %(all)s"""
 
 
 def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 _GUARD = "(SELECT holds FROM guard)"
+_NO_GUARD = "SELECT TRUE AS holds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,9 @@ Changes = Sequence[tuple[Target, list[dict[str, Any]]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """A condition of PostgreSQL's without which nothing is written."""
+    """A query of PostgreSQL's with one answer, ``holds``; where it is false, nothing is written."""
 
-    condition: str
+    query: str
     values: Mapping[str, Any]
 
 
@@ -87,7 +88,7 @@ def _update(target: Target) -> Update:
 def all_at_once(changes: Changes, guard: Guard | None = None) -> Command:
     """Return PostgreSQL's one statement for all targets; its answer is the guard's, on which all depends."""
     changes = [(target, rows) for target, rows in changes if rows]
-    statement = _all_at_once(tuple(target for target, _ in changes), "TRUE" if guard is None else guard.condition)
+    statement = _all_at_once(tuple(target for target, _ in changes), _NO_GUARD if guard is None else guard.query)
     values: dict[str, Any] = {} if guard is None else dict(guard.values)
     for place, (target, rows) in enumerate(changes):
         values[f"rows{place}"] = json.dumps(rows, default=_plain)
@@ -97,10 +98,10 @@ def all_at_once(changes: Changes, guard: Guard | None = None) -> Command:
 
 
 @functools.lru_cache(maxsize=256)
-def _all_at_once(targets: tuple[Target, ...], condition: str) -> str:
+def _all_at_once(targets: tuple[Target, ...], guard: str) -> str:
     """Return one statement that takes the rows of each target as a JSON text."""
     parts = "".join(f", part{place} AS ({_part(target, place)})" for place, target in enumerate(targets))
-    return f"WITH guard AS MATERIALIZED (SELECT {condition} AS holds){parts} SELECT holds FROM guard"  # noqa: S608
+    return f"WITH guard AS MATERIALIZED ({guard}){parts} SELECT holds FROM guard"  # noqa: S608
 
 
 def _part(target: Target, place: int) -> str:

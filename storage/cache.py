@@ -32,6 +32,7 @@ class StudyCache:
         self.open: set[int] = set()
         self.last = (-1, -1)  # (id, number) of the last trial up to which all are known
         self.tail = (-1, -1)  # (id, number) of the last trial heard of: where new numbers start
+        self.heard_over = 0  # the connection (its count) over which that was heard
         self.distributions: dict[str, tuple[BaseDistribution, str]] = {}  # by parameter, with their JSON
         self.changes: int | None = None  # Database.changes() when it was last brought up to date
         self.looked = -math.inf  # time.monotonic() of the last look

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from storage import buffer, leases, postgresql, studies
 from storage.buffer import Unwritten, copy_trial, to_json
+from storage.cache import StudyCache
 from storage.direct import Command, Row, Shortcut
 from storage.errors import LeaseLostError
 from storage.leases import New, Terms
@@ -47,7 +48,6 @@ class Coordination(Progress):
             return []
         self._need_our_tables()
         terms = self._terms()
-        tail = self._cache(study_id).tail
         tries = 0
         begun = datetime.now()
         begun_before: set[int] = set()
@@ -71,14 +71,14 @@ class Coordination(Progress):
             taken = leases.take_waiting(self.database, connection, ids, terms)
             old = load_trials(connection, taken)
             losses.update(leases.losses(connection, taken) if begun_before else {})
-            wanted = New(study_id=study_id, count=k - len(taken), below=budget, start=begun, known=tail)
+            wanted = New(study_id=study_id, count=k - len(taken), below=budget, start=begun, known=self._tail(study_id))
             new = leases.add_and_lease(self.database, connection, wanted, terms) if wanted.count else {}
             return old, new
 
         def only_new() -> tuple[Command, Command]:
             nonlocal tries
             tries += 1
-            wanted = New(study_id=study_id, count=k, below=None, start=begun, known=tail)
+            wanted = New(study_id=study_id, count=k, below=None, start=begun, known=self._tail(study_id))
             return postgresql.locked_add(self.database, wanted, terms, spared)
 
         def claimed(rows: list[Row]) -> tuple[list[FrozenTrial], dict[int, int]] | None:
@@ -87,8 +87,7 @@ class Coordination(Progress):
         shortcut = Shortcut(commands=only_new, result=claimed)
         old, new = self.database.write(work, durable=self._claims_reach_disk(), shortcut=shortcut)
         with self._memory:
-            cache = self._cache(study_id)
-            cache.tail = max((cache.tail, *new.items()))
+            self._hear_of(study_id, new)
             claims = []
             for trial in (*old, *(_new_trial(trial_id, number, begun) for trial_id, number in new.items())):
                 trial_id = trial._trial_id
@@ -133,17 +132,32 @@ class Coordination(Progress):
     def _terms(self) -> Terms:
         return Terms(token=leases.new_token(), seconds=self.lease, worker_id=self._worker_id)
 
+    def _tail(self, study_id: int) -> tuple[int, int]:
+        """Return (id, number) of a trial past which new ones are looked for; called inside the transaction."""
+        cache = self._cache(study_id)
+        return cache.tail if cache.heard_over == self.database.connections else (-1, -1)
+
+    def _hear_of(self, study_id: int, numbers: Mapping[int, int]) -> StudyCache:
+        cache = self._cache(study_id)
+        known = [cache.tail] if cache.heard_over == self.database.connections else []
+        cache.tail = max([*known, *numbers.items()], default=(-1, -1))
+        cache.heard_over = self.database.connections
+        return cache
+
     def _claims_reach_disk(self) -> bool:
-        return self.database.dialect != "sqlite"  # a claim that dies with the machine dies with its worker
+        """Whether a claim waits for the disk. Where it need not, a crash of the database may undo the claims of its
+        last second: their trials begin again, under the same numbers, and whoever held them finds them lost."""
+        return self.database.dialect == "mysql"
 
     def _create(self, study_id: int, template: FrozenTrial | None) -> int:
         """Insert a trial, held where it is running; the budget does not count here (Optuna's own ask)."""
         self._need_our_tables()
         terms = self._terms()
-        tail = self._cache(study_id).tail
         begun = datetime.now() if template is None else template.datetime_start
-        new = New(study_id=study_id, count=1, below=None, start=begun, known=tail)
         tries = 0
+
+        def new() -> New:
+            return New(study_id=study_id, count=1, below=None, start=begun, known=self._tail(study_id))
 
         def work(connection: Connection) -> tuple[int, int]:
             nonlocal tries
@@ -152,9 +166,9 @@ class Coordination(Progress):
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
                 return next((t._trial_id, t.number) for t in load_trials(connection, earlier))
             if template is None or template.state is TrialState.RUNNING:
-                added = leases.add_and_lease(self.database, connection, new, terms)
+                added = leases.add_and_lease(self.database, connection, new(), terms)
             else:
-                added = leases.add(connection, new)
+                added = leases.add(connection, new())
             ((trial_id, number),) = added.items()
             if template is not None:
                 buffer.write(self.database, connection, {trial_id: _details(template)})
@@ -164,13 +178,13 @@ class Coordination(Progress):
         def add_running() -> tuple[Command, Command]:
             nonlocal tries
             tries += 1
-            return postgresql.locked_add(self.database, new, terms)
+            return postgresql.locked_add(self.database, new(), terms)
 
         shortcut = Shortcut(commands=add_running, result=_one) if template is None else None
-        trial_id, number = self.database.write(work, durable=self._claims_reach_disk(), shortcut=shortcut)
+        durable = template is not None or self._claims_reach_disk()
+        trial_id, number = self.database.write(work, durable=durable, shortcut=shortcut)
         with self._memory:
-            cache = self._cache(study_id)
-            cache.tail = max(cache.tail, (trial_id, number))
+            cache = self._hear_of(study_id, {trial_id: number})
             if template is None:
                 self._hold(_new_trial(trial_id, number, begun), study_id, terms.token)
             else:

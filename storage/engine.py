@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from storage import direct, sqlite_file, urls
-from storage.direct import Shortcut
+from storage.direct import Command, Row, Shortcut
 from storage.failures import classify, explain
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Database:
         self._statements: dict[Any, Any] = {}
         self._rest = ExitStack()
         self._durable: bool | None = None  # what the connection is set to now
+        self.connections = 0  # made so far: with each, the database may have crashed and lost what was not on disk
 
     # -- units of work
 
@@ -192,12 +193,15 @@ class Database:
             _command(connection, "BEGIN")
 
     def _at_once(self, connection: Connection, shortcut: Shortcut[T], durable: bool) -> T | None:
+        commands = shortcut.commands()
+        if len(commands) == 1 and durable:
+            return shortcut.result(_alone(connection, commands[0]))
         try:
             with direct.pipeline(connection):
                 _command(connection, "BEGIN")
                 if not durable:
                     _command(connection, _LAZY)
-                cursors = [direct.execute(connection, command) for command in shortcut.commands()]
+                cursors = [direct.execute(connection, command) for command in commands]
                 _command(connection, "COMMIT")
         except BaseException:
             self._rollback(connection)
@@ -217,6 +221,7 @@ class Database:
             if self._engine is None:
                 self._engine = self._make_engine()
             self._connection = self._engine.connect()
+            self.connections += 1
             self._durable = None
         return self._connection
 
@@ -264,6 +269,11 @@ def _command(connection: Connection, statement: str) -> Any:
     except dbapi.Error as error:
         raise OperationalError(statement, None, error, connection_invalidated=False) from error
     return cursor
+
+
+def _alone(connection: Connection, command: Command) -> list[Row]:
+    """Execute a statement that is a transaction of its own, in one round trip, and return its rows."""
+    return direct.fetch(connection, command.statement, command.values)
 
 
 def _set_up_mysql(connection: Any, _: Any) -> None:

@@ -283,6 +283,7 @@ class Holder:
         trial_id = trial._trial_id
         self._lost.discard(trial_id)
         self._given_back.discard(trial_id)
+        self._pending.pop(trial_id, None)  # of an earlier lease
         self._held[trial_id] = HeldTrial(trial, study_id, token, losses)
         self._cache(study_id).add_open(trial_id)
         self._keep()

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table
 
 import storage as st
 from storage import engine, schema
+from storage.direct import Command, Row
 from tests.storage import databases
 
 
@@ -134,15 +135,19 @@ def worker(url: str, clock: Clock) -> Iterator[Callable[[], st.SQLStorage]]:
 def commits() -> Iterator[list[str]]:
     """Count transactions."""
     seen: list[str] = []
-    real = engine._command
+    real, real_alone = engine._command, engine._alone
 
     def counting(connection: Connection, statement: str) -> object:
         if statement == "COMMIT":
             seen.append(statement)
         return real(connection, statement)
 
-    engine._command = counting
+    def counting_alone(connection: Connection, command: Command) -> list[Row]:
+        seen.append(command.statement)
+        return real_alone(connection, command)
+
+    engine._command, engine._alone = counting, counting_alone
     try:
         yield seen
     finally:
-        engine._command = real
+        engine._command, engine._alone = real, real_alone

@@ -9,8 +9,10 @@ import optuna
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
+from sqlalchemy import Connection
 
 import storage as st
+from storage import schema
 from tests.storage.conftest import Clock
 
 Open = Callable[[], st.SQLStorage]
@@ -35,6 +37,28 @@ def test_a_lost_trial_gives_its_place_back(worker: Open, clock: Clock) -> None:
     assert second.claim(study_id, 2) == []
     clock.now += 61
     assert [claim.number for claim in second.claim(study_id, 2)] == [0, 1]
+
+
+def test_numbers_start_again_where_a_crash_of_the_database_undid_a_claim(worker: Open) -> None:
+    first, second = worker(), worker()
+    study_id = first.create_new_study([StudyDirection.MINIMIZE])
+    first.set_budget(study_id, 4)
+    (kept,) = first.claim(study_id, 1)
+    undone = [claim.trial_id for claim in first.claim(study_id, 2)]
+
+    def undo(connection: Connection) -> None:
+        for table in (schema.tuner_leases, schema.trials):
+            connection.execute(table.delete().where(table.c.trial_id.in_(undone)))
+
+    second.database.write(undo)
+    first.database.close()  # a crash ends every connection
+    assert [claim.number for claim in second.claim(study_id, 1)] == [1]
+    assert [claim.number for claim in first.claim(study_id, 4)] == [2, 3]
+    with first.batch():
+        for trial_id in first.held():
+            first.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.0])
+    assert kept.trial_id not in first.lost()
+    assert worker().get_n_trials(study_id, TrialState.COMPLETE) == 3
 
 
 def test_many_threads_claim_exactly_the_budget(worker: Open) -> None:

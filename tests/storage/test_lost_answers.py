@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 import storage as st
-from storage import engine
+from storage import engine, schema
+from storage.direct import Command, Row
 from tests.storage.conftest import Clock
 
 Open = Callable[[], st.SQLStorage]
@@ -22,18 +24,28 @@ Open = Callable[[], st.SQLStorage]
 @contextmanager
 def lost_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the next commit happen and the connection break before its answer comes."""
-    real = engine._command
+    real, real_alone = engine._command, engine._alone
     broken: list[str] = []
+
+    def break_once() -> None:
+        if not broken:
+            broken.append("broken")
+            raise OperationalError(None, None, Exception("disk I/O error"))
 
     def command(connection: Connection, statement: str) -> object:
         answer = real(connection, statement)
-        if statement == "COMMIT" and not broken:
-            broken.append(statement)
-            raise OperationalError(None, None, Exception("disk I/O error"))
+        if statement == "COMMIT":
+            break_once()
         return answer
+
+    def alone(connection: Connection, command: Command) -> list[Row]:
+        rows = real_alone(connection, command)
+        break_once()
+        return rows
 
     with monkeypatch.context() as patched:
         patched.setattr(engine, "_command", command)
+        patched.setattr(engine, "_alone", alone)
         yield
     assert broken
 
@@ -96,3 +108,34 @@ def test_one_lost_member_gets_nothing_and_the_others_everything(worker: Open, cl
     assert fresh[taken.trial_id].state is TrialState.RUNNING
     assert fresh[taken.trial_id].user_attrs == {}
     assert all(fresh[trial_id].values == [1.0] for trial_id in kept)
+
+
+def test_a_tell_that_waits_for_a_take_over_writes_nothing(storage: st.SQLStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    storage.set_trial_user_attr(claim.trial_id, "from", "late")
+    caught: list[st.LeaseLostError] = []
+
+    def tell() -> None:
+        try:
+            storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+        except st.LeaseLostError as error:
+            caught.append(error)
+
+    late = threading.Thread(target=tell)
+    heir = st.open_storage(storage.database.url.render_as_string(hide_password=False))
+
+    def take_over(connection: Connection) -> None:
+        leases = schema.tuner_leases
+        connection.execute(leases.update().where(leases.c.trial_id == claim.trial_id).values(token=1))
+        if not late.ident:
+            late.start()
+        late.join(timeout=0.3)
+        assert late.is_alive()
+
+    heir.database.write(take_over)
+    late.join()
+    assert len(caught) == 1
+    trial = heir.get_trial(claim.trial_id)
+    assert (trial.state, trial.values, trial.user_attrs) == (TrialState.RUNNING, None, {})
+    heir.close()
