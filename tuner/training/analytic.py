@@ -17,6 +17,7 @@ from tuner.training.activations import ACTIVATIONS
 from tuner.training.data import Feed
 from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
+from tuner.training.memory import sent
 from tuner.training.mlp import MLP
 from tuner.training.network import Layout
 from tuner.training.normalization import BatchNorm, LayerNorm, Normalization
@@ -212,7 +213,7 @@ class _Dropout:
         self.dtype, self.device = like.dtype, like.device
         # A mask keeps a unit if a uniform 16-bit number reaches its threshold.
         self.thresholds = torch.tensor(
-            [[min(round(rate * 2**16), 2**16 - 1) - 2**15] for rate in rates], dtype=torch.int16
+            [[min(round(rate * 2**16), 2**16 - 1) - 2**15] for rate in rates], dtype=torch.int16, device=like.device
         )
         self.scales = torch.tensor([[1.0 / (1.0 - rate)] for rate in rates], dtype=like.dtype, device=like.device)
         self.generators: list[torch.Generator] = []
@@ -241,7 +242,7 @@ class _Dropout:
         bits, masks, steps = self._drawn[batch]
         for row, generator in zip(bits, self.generators, strict=True):
             row.random_(-(2**63), None, generator=generator)
-        uniform = bits.to(self.device, non_blocking=True).view(torch.int16)[:, : masks.shape[1]]
+        uniform = sent(bits, self.device).view(torch.int16)[:, : masks.shape[1]]
         torch.ge(uniform, self.thresholds, out=masks).mul_(self.scales)
         return iter(steps)
 

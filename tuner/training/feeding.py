@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tuner.training.data import Feed, gather
+from tuner.training.memory import sent
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ def gathered(feeds: Sequence[Feed], blocks: Iterable[Tensor], device: torch.devi
     """Yield, on the device, the samples of each block of numbers ``[n]``; close it if it is not used up."""
     if lies_on(feeds, device):
         for rows in blocks:
-            on_device = rows.to(device, non_blocking=True)
+            on_device = sent(rows, device)
             yield tuple(gather(feed, on_device) for feed in feeds)
         return
     carrier = Carrier(device)
