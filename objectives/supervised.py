@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from objectives.tables.options import SupervisedOptions
+from pydantic import Field, field_validator
+
 from tuner import metrics
 from tuner.errors import DataError, UsageError
 from tuner.hyperparameters import TRAINING, Hyperparameter
 from tuner.sections import nearest
-from tuner.trainable import Trainable
+from tuner.space import Parameter
+from tuner.trainable import ObjectiveOptions, Trainable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +24,40 @@ if TYPE_CHECKING:
     from tuner.metrics import Metric
     from tuner.training.data import Dataset
     from tuner.training.losses import Loss
+
+
+class SupervisedOptions(ObjectiveOptions):
+    """``[objective]`` where classes or numbers are predicted."""
+
+    metric: str | list[str] = Field(
+        "",
+        description="what is optimised, on the validation part; several give a Pareto front. "
+        "Classification: accuracy (default), balanced_accuracy, precision, recall, fpr, f1 (each also _macro, _micro, "
+        "_weighted), roc_auc, log_loss; regression: rmse (default), mse, mae, r2, median_absolute_error",
+    )
+    task: Literal["auto", "classification", "regression"] = Field(
+        "auto",
+        description="auto: classification when the target holds text, booleans or few whole numbers",
+    )
+    loss: Literal["auto", "cross_entropy", "mse", "mae", "huber"] = Field(
+        "auto", description="what training minimises; auto: cross_entropy for classification, mse for regression"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the probability that cross entropy spreads over all classes"
+    )
+    class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
+        "none", description="balanced: rare classes weigh more in the loss; or a weight for each class"
+    )
+    huber_delta: float = Field(
+        1.0, gt=0, description="error, in standard deviations of the target, beyond which huber is linear"
+    )
+
+    @field_validator("class_weights")
+    @classmethod
+    def _positive(cls, weights: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(weights, dict) and any(not 0 < weight < float("inf") for weight in weights.values()):
+            raise ValueError("every weight must be above 0")
+        return weights
 
 
 class Supervised(Trainable):
@@ -143,7 +180,14 @@ class Supervised(Trainable):
         return tuple(weights.tolist())
 
 
-def with_training(network: Sequence[Hyperparameter]) -> tuple[Hyperparameter, ...]:
-    """Return a network's hyperparameters amid those of training: the learning rate goes first."""
-    first = [hyper for hyper in TRAINING if hyper.name == "learning_rate"]
-    return (*first, *network, *(hyper for hyper in TRAINING if hyper not in first))
+def with_training(
+    network: Sequence[Hyperparameter], defaults: Mapping[str, Parameter] | None = None
+) -> tuple[Hyperparameter, ...]:
+    """Return a network's hyperparameters amid those of training: the learning rate goes first.
+
+    ``defaults`` are how some of training's are searched unless a person says otherwise.
+    """
+    own = defaults or {}
+    training = [replace(hyper, default=own.get(hyper.name, hyper.default)) for hyper in TRAINING]
+    first = [hyper for hyper in training if hyper.name == "learning_rate"]
+    return (*first, *network, *(hyper for hyper in training if hyper not in first))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tuner.space import Space
     from tuner.spec import StudySpec
 
-BUILT_IN = {"table": "objectives.tables:Table"}
+BUILT_IN = {"table": "objectives.tables:Table", "text": "objectives.text:Text"}
 """The built-in objectives: name → import path."""
 DEFAULT = "table"
 """The objective of a study that names none, and whose data no other recognises."""

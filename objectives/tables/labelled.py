@@ -132,6 +132,16 @@ def listed(columns: Sequence[str]) -> str:
     return f"Columns: {', '.join(columns[:12])}{more}"
 
 
+def note_repeats(rows: Rows, used: Sequence[str], notes: list[str]) -> None:
+    """Note how many rows have the same target and the same in the ``used`` columns as an earlier one."""
+    frame = rows.frame.select([*used, *rows.targets])
+    hashable = not any(kind.is_nested() or kind == pl.Object for kind in frame.dtypes)
+    repeated = frame.height - frame.unique().height if hashable else 0
+    if repeated:
+        rows_repeat = "1 row repeats" if repeated == 1 else f"{repeated} rows repeat"
+        notes.append(f"{rows_repeat} an earlier one; a row and its repeat may be in different parts")
+
+
 def split_labelled(
     rows: Rows, others: Mapping[str, Rows], data: LabelledData, *, task: str, seed: int, notes: list[str]
 ) -> Labelled:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from tuner.trainable import DataOptions, ObjectiveOptions
+from objectives.supervised import SupervisedOptions
+from tuner.trainable import DataOptions
 
 
 def _as_text(value: object) -> object:
@@ -29,40 +30,6 @@ Names = Annotated[str | list[str], BeforeValidator(_as_text)]
 def as_list(names: Names) -> list[str]:
     """Return one name or several as a list; an empty name is none."""
     return ([names] if names else []) if isinstance(names, str) else list(names)
-
-
-class SupervisedOptions(ObjectiveOptions):
-    """``[objective]`` where classes or numbers are predicted."""
-
-    metric: str | list[str] = Field(
-        "",
-        description="what is optimised, on the validation part; several give a Pareto front. "
-        "Classification: accuracy (default), balanced_accuracy, precision, recall, fpr, f1 (each also _macro, _micro, "
-        "_weighted), roc_auc, log_loss; regression: rmse (default), mse, mae, r2, median_absolute_error",
-    )
-    task: Literal["auto", "classification", "regression"] = Field(
-        "auto",
-        description="auto: classification when the target holds text, booleans or few whole numbers",
-    )
-    loss: Literal["auto", "cross_entropy", "mse", "mae", "huber"] = Field(
-        "auto", description="what training minimises; auto: cross_entropy for classification, mse for regression"
-    )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of the probability that cross entropy spreads over all classes"
-    )
-    class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
-        "none", description="balanced: rare classes weigh more in the loss; or a weight for each class"
-    )
-    huber_delta: float = Field(
-        1.0, gt=0, description="error, in standard deviations of the target, beyond which huber is linear"
-    )
-
-    @field_validator("class_weights")
-    @classmethod
-    def _positive(cls, weights: str | dict[str, float]) -> str | dict[str, float]:
-        if isinstance(weights, dict) and any(not 0 < weight < float("inf") for weight in weights.values()):
-            raise ValueError("every weight must be above 0")
-        return weights
 
 
 class TableOptions(SupervisedOptions):

@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from objectives.tables import preprocessing
 from objectives.tables.columns import ColumnPlan, Wishes, plan_columns
 from objectives.tables.datasets import NAMES, load_built_in
-from objectives.tables.labelled import Rows, known_rows, read_others, read_rows, require_column, split_labelled
+from objectives.tables.labelled import (
+    Rows,
+    known_rows,
+    note_repeats,
+    read_others,
+    read_rows,
+    require_column,
+    split_labelled,
+)
 from objectives.tables.options import TableData, as_list
 from objectives.tables.preprocessing import Preprocessing
 from objectives.tables.reading import normalise
@@ -72,7 +79,7 @@ def prepare_table(data: TableData, *, task: str, seed: int) -> PreparedTable:
         max_categories=data.max_categories,
         where=rows.where,
     )
-    _note_repeats(rows, used, notes)
+    note_repeats(rows, used, notes)
     parts = {
         part: PreparedPart(
             inputs=fitted.transform(its.frame, where=its.where), targets=target.encode(its.frame, where=its.where)
@@ -104,15 +111,3 @@ def _check_columns(rows: Rows, data: TableData) -> None:
             if name in rows.targets and key != "numbers":
                 raise DataError(f"{rows.where}: target '{name}' is listed in {key}; take it out")
     plan_columns(rows.frame.select(data.numbers), Wishes(numbers=data.numbers), where=rows.where)
-
-
-def _note_repeats(rows: Rows, used: list[str], notes: list[str]) -> None:
-    frame = rows.frame.select([*used, *rows.targets])
-    repeated = frame.height - frame.unique().height if _hashable(frame) else 0
-    if repeated:
-        rows_repeat = "1 row repeats" if repeated == 1 else f"{repeated} rows repeat"
-        notes.append(f"{rows_repeat} an earlier one; a row and its repeat may be in different parts")
-
-
-def _hashable(frame: pl.DataFrame) -> bool:
-    return not any(kind.is_nested() or kind == pl.Object for kind in frame.dtypes)

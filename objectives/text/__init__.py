@@ -1,1 +1,5 @@
-"""Text: tokenizers, and texts that are classified or that a number is predicted from."""
+"""Text: tokenizers, and texts of which a class or a number is predicted."""
+
+from objectives.text.text import Text
+
+__all__ = ["Text"]

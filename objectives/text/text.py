@@ -1,0 +1,126 @@
+"""Text as an objective: a network that reads tokens predicts a class, or numbers."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from objectives.supervised import Supervised, with_training
+from objectives.text.datasets import NAMES
+from objectives.text.hyperparameters import NETWORK, TOKENIZER, TRAINING_DEFAULTS
+from objectives.text.options import TextData, TextOptions
+from objectives.transformer.hyperparameters import layer_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from objectives.tables.target import Target
+    from objectives.text.encodings import Encodings
+    from objectives.text.preparing import PreparedTexts
+    from tuner.hyperparameters import Hyperparameter
+    from tuner.training.data import Dataset
+
+
+class Text(Supervised):
+    """Texts, one a sample; classification or regression, one or several targets."""
+
+    Options = TextOptions
+    Data = TextData
+    data_sets = NAMES
+
+    def __init__(self, options: TextOptions, data: TextData, *, seed: int) -> None:
+        super().__init__(options, data, seed=seed)
+        self._texts: PreparedTexts | None = None
+        self._encodings: Encodings | None = None
+
+    @property
+    def texts(self) -> PreparedTexts:
+        """The texts; :meth:`load` reads them."""
+        if self._texts is None:
+            raise RuntimeError("call load() first")
+        return self._texts
+
+    @property
+    def encodings(self) -> Encodings:
+        """The texts as trials see them."""
+        if self._encodings is None:
+            raise RuntimeError("call load() first")
+        return self._encodings
+
+    def load(self) -> Dataset:
+        """Return the texts by their checksums ``[N]`` (int64): what a network sees is for :meth:`encode` to say."""
+        import torch
+
+        from objectives.text.encodings import Encodings
+        from objectives.text.preparing import prepare_texts
+
+        self._texts = prepare_texts(self.data, task=self.options.task, seed=self.seed)
+        self.check_options()
+        checksums = {
+            part: (torch.tensor([zlib.crc32(text.encode("utf-8", "replace")) for text in texts]),)
+            for part, texts in self._texts.texts.items()
+        }
+        dataset = self.dataset(checksums)
+        self._encodings = Encodings(self._texts.texts, dataset)
+        return dataset
+
+    def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
+        """Return the texts as token numbers ``[N, L]`` (int32)."""
+        return self.encodings.of(params)
+
+    def hyperparameters(self) -> Sequence[Hyperparameter]:
+        return with_training((*NETWORK, *TOKENIZER), TRAINING_DEFAULTS)
+
+    def network(self, params: Mapping[str, Any]) -> nn.Module:
+        from objectives.text.encodings import longest
+        from objectives.text.networks import BagOfEmbeddings, TransformerEncoder
+
+        vocabulary = len(self.encodings.tokenizer(params))
+        if params["network"] == "bag_of_embeddings":
+            return BagOfEmbeddings(
+                vocabulary=vocabulary,
+                width=int(params["width"]),
+                dropout=float(params["dropout"]),
+                outputs=self.target.outputs,
+            )
+        return TransformerEncoder(
+            vocabulary=vocabulary,
+            longest=longest(self.encodings.of(params)),
+            layers=int(params["depth"]),
+            shape=layer_shape(params),
+            positions=params["positions"],
+            pooling=params["pooling"],
+            outputs=self.target.outputs,
+        )
+
+    @property
+    def target(self) -> Target:
+        return self.texts.target
+
+    @property
+    def where(self) -> str:
+        return self.texts.where
+
+    def encoded_targets(self) -> Mapping[str, NDArray[Any]]:
+        return self.texts.targets
+
+    def describe(self) -> dict[str, Any]:
+        """Return what was inferred: parts, target, the column of texts and how long they are, notes for a person."""
+        import numpy as np
+
+        texts = self.texts
+        lengths = np.array([len(text) for text in texts.texts["training"]])
+        return {
+            "source": texts.where,
+            "rows": {part: len(its) for part, its in texts.texts.items()},
+            "target": self.describe_target(),
+            "text": {
+                "column": texts.column,
+                "characters in the middle": int(np.median(lengths)),
+                "in the longest": int(lengths.max()),
+                "different": len({*"".join(texts.texts["training"])}),
+            },
+            "notes": list(texts.notes),
+        }
