@@ -29,6 +29,8 @@ LOST = "lost"
 """It took its worker with it, again and again."""
 FAILURE_CLASSES = (DIVERGED, OUT_OF_MEMORY, TIMED_OUT, OBJECTIVE_ERROR, LOST)
 
+WARNINGS = "warnings"
+"""Trial: what a model said when it was fitted, one line each."""
 NOT_ASSESSED = "not_assessed"
 """Trial: why there are no scores of its restored weights."""
 BEST_EPOCH = "best_epoch"

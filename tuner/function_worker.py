@@ -18,6 +18,7 @@ from tuner.worker import Leaving, Worker
 if TYPE_CHECKING:
     from storage import Claim, SQLStorage
     from tuner.function import LoadedFunction
+    from tuner.space import Space
     from tuner.spec import StudySpec
 
 
@@ -25,10 +26,17 @@ class FunctionWorker(Worker):
     """Runs trials of a function as ``Study.optimize`` would; an interrupted one begins again under its number."""
 
     def __init__(
-        self, storage: SQLStorage, study_id: int, spec: StudySpec, loaded: LoadedFunction, *, leaving: Leaving
+        self,
+        storage: SQLStorage,
+        study_id: int,
+        spec: StudySpec,
+        loaded: LoadedFunction,
+        *,
+        leaving: Leaving,
+        space: Space | None = None,
     ) -> None:
         directions = storage.get_study_directions(study_id)
-        strategy = search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=spec.name)
+        strategy = search.resolve(spec.search, space, objectives=len(directions), epochs=None, where=spec.name)
         super().__init__(storage, study_id, spec, strategy, leaving)
         self.loaded = loaded
         self._in_their_code = False

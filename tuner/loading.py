@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from tuner import importing
 from tuner.errors import SpecError, UsageError
 from tuner.function import FunctionOptions, LoadedFunction, load_function
-from tuner.hyperparameters import build_space
 from tuner.sections import nearest, validate
 from tuner.trainable import Trainable
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = {"table": "objectives.tables:Table", "text": "objectives.text:Text"}
 """The built-in objectives: name → import path."""
+ESTIMATORS = "objectives.estimators"
+"""What makes an objective of a scikit-learn estimator."""
 DEFAULT = "table"
 """The objective of a study that names none, and whose data no other recognises."""
 
@@ -41,13 +42,31 @@ def import_objective(name: str) -> tuple[Any, ModuleType]:
         UsageError: when there is no such module or attribute.
         ObjectiveError: when importing it fails; the cause is the person's own exception.
     """
+    if _is_estimators_name(name):
+        return _estimator(name), importing.import_module(ESTIMATORS)
     path = BUILT_IN.get(name, name)
     module_name, colon, attribute = path.rpartition(":")
     if not colon or not module_name or not attribute:
         hint = nearest(name, BUILT_IN) or f"; built in: {', '.join(BUILT_IN)}; one's own: module:attribute"
         raise UsageError(f"objective '{name}' is not known{hint}")
     module = importing.import_module(module_name)
-    return importing.attribute(module, attribute, where=module_name), module
+    found = importing.attribute(module, attribute, where=module_name)
+    return (_estimator(name, found) if _is_estimator(found) else found), module
+
+
+def _is_estimators_name(name: str) -> bool:
+    """Whether a name is scikit-learn's: ``sklearn.svm.SVC``, or the class alone."""
+    return (name.startswith("sklearn.") and ":" not in name) or (name.isidentifier() and name[0].isupper())
+
+
+def _is_estimator(found: Any) -> bool:
+    """Whether a person's object, or class of objects, has the interface of scikit-learn's estimators."""
+    return all(callable(getattr(found, method, None)) for method in ("fit", "get_params", "set_params"))
+
+
+def _estimator(name: str, found: Any = None) -> type[Trainable]:
+    objective: type[Trainable] = importing.import_module(ESTIMATORS).objective_of(name, found)
+    return objective
 
 
 def recognised(source: str) -> str:
@@ -84,4 +103,4 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | LoadedFu
         validate(found.Data, spec.data, where=f"{where} [data]"),
         seed=spec.seed,
     )
-    return LoadedTrainable(trainable=trainable, space=build_space(trainable.hyperparameters(), spec.space, where=where))
+    return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from tuner import metrics
-from tuner.hyperparameters import TRAINING, Hyperparameter
+from tuner.hyperparameters import TRAINING, Hyperparameter, build_space
 from tuner.sections import Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tuner.metrics import Metric
+    from tuner.space import Space
     from tuner.training import Dataset, Loss
 
 
@@ -96,6 +97,14 @@ class Trainable(ABC):
     def hyperparameters(self) -> Sequence[Hyperparameter]:
         """Return what may stand in the ``[space]`` of this objective; add your network's own to ``TRAINING``."""
         return TRAINING
+
+    def space(self, written: Mapping[str, Any], *, where: str) -> Space:
+        """Return the space of a study: that of :meth:`hyperparameters`, with what ``[space]`` wrote in its place.
+
+        Raises:
+            SpecError: for what is not known or not legal, naming ``where``, the key and the value.
+        """
+        return build_space(self.hyperparameters(), written, where=where)
 
     def artifacts(self, params: Mapping[str, Any]) -> Mapping[str, bytes]:
         """Return, by file name, what a kept network of ``params`` needs beside its weights: tokenizer, preprocessing.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import ObjectiveError, TunerError
+from tuner.fittable import Fittable
 from tuner.function import LoadedFunction, check_count, problem
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.space import Choices, Range, Space
@@ -46,6 +47,8 @@ def try_out(spec: StudySpec, *, where: str) -> Tryout:
         ObjectiveError: for what the objective's own code raises.
     """
     loaded = load_objective(spec, where=where)
+    if isinstance(loaded, LoadedTrainable) and isinstance(loaded.trainable, Fittable):
+        return _try_fittable(spec, loaded, loaded.trainable, where)
     if isinstance(loaded, LoadedTrainable):
         return _try_trainable(spec, loaded, where)
     return _try_function(spec, loaded, where)
@@ -103,6 +106,37 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
         },
         weights=sum(p.numel() for p in member.module.parameters() if p.requires_grad),
         seconds=result.seconds,
+    )
+
+
+def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, where: str) -> Tryout:
+    from optuna.trial import FixedTrial
+
+    from tuner import attributes, search
+    from tuner.fittable_worker import Fitting
+
+    fitting = Fitting(fittable, fittable.load())
+    search.resolve(spec.search, loaded.space, objectives=len(fitting.metrics), epochs=None, where=where)
+    params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
+    began = time.perf_counter()
+    try:
+        noted = fitting.fit(params, seed=spec.seed)
+    except TunerError:
+        raise
+    except Exception as error:
+        raise objectives_own(error) from error
+    names = [metric.name for metric in fitting.metrics]
+    return Tryout(
+        data=fittable.describe(),
+        space=loaded.space,
+        params=params,
+        scores={
+            "training_loss": noted[attributes.TRAINING]["loss"],
+            "validation_loss": noted[attributes.VALIDATION]["loss"],
+            **dict(zip(names, fitting.values(noted), strict=True)),
+        },
+        weights=None,
+        seconds=time.perf_counter() - began,
     )
 
 

@@ -82,6 +82,7 @@ def _work(settings: WorkerSettings) -> str:
     import storage
     from tuner import attributes
     from tuner.errors import StudyNotFoundError
+    from tuner.fittable import Fittable
     from tuner.function_worker import FunctionWorker
     from tuner.loading import LoadedTrainable, load_objective
     from tuner.trainable_worker import TrainableWorker
@@ -96,10 +97,16 @@ def _work(settings: WorkerSettings) -> str:
         raise StudyNotFoundError(f"study '{settings.study}' has no spec to run")
     leaving = Leaving(opened, study_id, settings.deadline)
     loaded = load_objective(spec, where="the stored study")
-    trainable = isinstance(loaded, LoadedTrainable)
-    _listen(leaving, interrupt=not trainable)
+    fittable = loaded.trainable if isinstance(loaded, LoadedTrainable) else None
+    if not isinstance(fittable, Fittable):
+        fittable = None
+    _listen(leaving, interrupt=fittable is not None or not isinstance(loaded, LoadedTrainable))
     worker_id = opened.register_worker(study_id, name=f"worker-{settings.index}")
     try:
+        if isinstance(loaded, LoadedTrainable) and fittable is not None:
+            from tuner.fittable_worker import FittableWorker
+
+            return FittableWorker(opened, study_id, spec, loaded, fittable, leaving=leaving).run()
         if isinstance(loaded, LoadedTrainable):
             return TrainableWorker(
                 opened,

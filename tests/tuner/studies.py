@@ -8,6 +8,8 @@ from typing import Any
 from optuna.trial import FixedTrial
 
 from tuner import study
+from tuner.fittable import Fittable
+from tuner.fittable_worker import FittableWorker
 from tuner.function_worker import FunctionWorker
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.places import Places
@@ -46,6 +48,8 @@ def make_worker(
     assert spec is not None
     leaving = leaving or Leaving(results.storage, results.study_id, None)
     loaded = load_objective(spec, where="test")
+    if isinstance(loaded, LoadedTrainable) and isinstance(loaded.trainable, Fittable):
+        return FittableWorker(results.storage, results.study_id, spec, loaded, loaded.trainable, leaving=leaving)
     if isinstance(loaded, LoadedTrainable):
         worker = TrainableWorker(results.storage, results.study_id, spec, loaded, device="cpu", leaving=leaving)
         if places is not None:

@@ -138,7 +138,7 @@ def _print_tryout(name: str, tried: Tryout) -> None:
     click.echo()
     weights = f", {tried.weights:,} weights" if tried.weights is not None else ""
     scores = ", ".join(f"{key} {score(value)}" for key, value in tried.scores.items())
-    unit = "epoch" if tried.space is not None else "call"
+    unit = "call" if tried.space is None else "fit" if tried.weights is None else "epoch"
     tried_facts = [("tried", params_line(tried.params)), (f"one {unit}", f"{duration(tried.seconds)}{weights}")]
     pairs([(key, wrapped(value, width and width - 12)) for key, value in [*tried_facts, ("scores", scores)]])
 

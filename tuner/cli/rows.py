@@ -42,9 +42,13 @@ def outcome_columns(rows: Sequence[TrialRow], metrics: Sequence[str]) -> list[Co
             Column(
                 title="verdict", cells=[str(row.attributes.get(attributes.VERDICT, "–")) for row in rows], left=True
             ),
-            Column(title="epochs", cells=[_epochs(row) for row in rows], rank=2),
-            Column(title="weights", cells=[_count(row.attributes.get("network_parameters")) for row in rows], rank=3),
         ]
+        if any(attributes.EPOCHS in row.attributes for row in rows):
+            weights = [_count(row.attributes.get(attributes.NETWORK_PARAMETERS)) for row in rows]
+            columns += [
+                Column(title="epochs", cells=[_epochs(row) for row in rows], rank=2),
+                Column(title="weights", cells=weights, rank=3),
+            ]
     else:
         columns.append(Column(title="time", cells=[duration(row.seconds) for row in rows], rank=2))
     return [*columns, *parameter_columns(rows, rank=5)]

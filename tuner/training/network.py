@@ -194,7 +194,7 @@ def predict(module: nn.Module, feeds: Sequence[Feed], samples: int = PREDICTED_S
 
     The samples are brought to where the module lies.
     """
-    device = next(module.parameters()).device
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))  # what has no weights lies nowhere
     training = module.training
     module.eval()
     try:
