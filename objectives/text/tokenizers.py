@@ -8,8 +8,8 @@ character  a character                                 the text, ``�`` for cha
 bpe        bytes that often stand together             the text, whatever it holds: nothing is ever unknown
 wordpiece  a word's beginning, or a ``##`` later part  known words with one space between them, ``�`` for a word
                                                        that the pieces cannot spell
-unigram    the likeliest pieces of a word              the text with each white space a space, ``�`` for (runs of)
-                                                       characters never seen
+unigram    the likeliest pieces of a word              the text less a space at its beginning, each white space a
+                                                       space, ``�`` for (runs of) characters never seen
 ========== =========================================== ==========================================================
 
 All but bpe bring letters and accents into one form first (Unicode NFC), so what comes back is that form. With

@@ -64,8 +64,8 @@ def test_characters_give_back_all_but_those_never_seen(text: str) -> None:
 
 @unhurried
 @given(st.text(st.sampled_from(sorted(set("".join(TEXTS)) - {"▁"}))))
-def test_unigram_gives_back_a_text_of_known_characters(text: str) -> None:
-    assert back("unigram", text) == unicodedata.normalize("NFC", text)
+def test_unigram_gives_back_a_text_of_known_characters_but_for_a_first_space(text: str) -> None:
+    assert back("unigram", text) == unicodedata.normalize("NFC", text).removeprefix(" ")
 
 
 @unhurried
