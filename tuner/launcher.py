@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuner.processes import Process, Processes
 
 notes = logging.getLogger("tuner.notes")
 
@@ -62,33 +63,11 @@ class Departure:
 @dataclass(kw_only=True)
 class _Process:
     settings: WorkerSettings
-    popen: subprocess.Popen[str]
+    popen: Process
     departure: Departure | None = None
     reader: threading.Thread | None = None
     errors: list[str] = field(default_factory=list)
     error_reader: threading.Thread | None = None
-
-
-class Standby:
-    """Processes that have been started early, import what every worker needs, and wait to be told their study.
-
-    A worker's imports take seconds; meanwhile the study is read and checked. Leaving the context ends those not taken.
-    """
-
-    def __init__(self, count: int, threads: int) -> None:
-        self._popens = [_open_process(threads) for _ in range(count)]
-
-    def __enter__(self) -> Standby:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for popen in self._popens:
-            popen.kill()
-            popen.communicate()
-
-    def take(self) -> subprocess.Popen[str] | None:
-        """Return a process that waits, or ``None`` when there is none left."""
-        return self._popens.pop() if self._popens else None
 
 
 class Launcher:
@@ -104,12 +83,12 @@ class Launcher:
         *,
         on_loss: Callable[[WorkerSettings, int, str], None],
         ended: Callable[[], int],
-        standby: Standby | None = None,
+        processes: Processes,
     ) -> None:
         self._waiting = settings
         self._on_loss = on_loss
         self._ended = ended
-        self._standby = standby
+        self._source = processes
         self._processes: list[_Process] = []
         self._restarts: Counter[int] = Counter()
         self._ended_before = 0
@@ -120,7 +99,7 @@ class Launcher:
 
     def __enter__(self) -> Launcher:
         for settings in self._waiting:
-            self._processes.append(_start(settings, self._tell, self._standby.take() if self._standby else None))
+            self._processes.append(_start(settings, self._tell, self._source.take()))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,14 +126,15 @@ class Launcher:
     def watch(self) -> None:
         """Note who has left, and start a new worker in the place of one that was killed."""
         for process in list(self._processes):
-            if process.popen.poll() is None:
+            code = process.popen.poll()
+            if code is None:
                 continue
             _close(process)
             self._processes.remove(process)
-            departure = process.departure or _lost(process)
+            departure = process.departure or _lost(process, code)
             if process.departure is None and not self._leaving and self._may_restart(process.settings.index):
-                self._on_loss(process.settings, process.popen.pid, how_it_ended(process.popen.returncode))
-                self._processes.append(_start(process.settings, self._tell))
+                self._on_loss(process.settings, process.popen.pid, how_it_ended(code))
+                self._processes.append(_start(process.settings, self._tell, self._source.take()))
                 continue
             self.departures.append(departure)
             if departure.exit_code not in (0, 130, 143):
@@ -188,31 +168,11 @@ class Launcher:
                     process.popen.stdin.close()
 
 
-def _open_process(threads: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "tuner.worker_process",
-        ],  # -P: a storage.py of the person's shadows nothing of ours
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=_environment(os.environ, threads),
-    )
-
-
-def _start(
-    settings: WorkerSettings, tell: Callable[[str], None], popen: subprocess.Popen[str] | None = None
-) -> _Process:
+def _start(settings: WorkerSettings, tell: Callable[[str], None], popen: Process) -> _Process:
     """Start one worker. What it is told goes through its standard input: a password is in no process title.
 
     The end of that input is the sign to leave, so a worker also leaves when this process dies.
     """
-    popen = popen or _open_process(settings.threads)
     process = _Process(settings=settings, popen=popen)
     assert popen.stdin is not None
     with contextlib.suppress(BrokenPipeError):
@@ -223,16 +183,6 @@ def _start(
     process.reader.start()
     process.error_reader.start()
     return process
-
-
-def _environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Cap the threads of every numeric library, so that workers do not fight over the cores."""
-    caps = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    waiting = {
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONUNBUFFERED": "1",
-    }  # threads that spin while they wait take the cores of other workers
-    return {**waiting, **inherited, **caps, "POLARS_MAX_THREADS": str(threads)}
 
 
 def _read_output(process: _Process, tell: Callable[[str], None]) -> None:
@@ -277,8 +227,8 @@ def how_it_ended(code: int) -> str:
     return f"was killed by signal {-code}"
 
 
-def _lost(process: _Process) -> Departure:
-    how = how_it_ended(process.popen.returncode)
+def _lost(process: _Process, code: int) -> Departure:
+    how = how_it_ended(code)
     return Departure(reason="lost", exit_code=1, message=f"worker {process.settings.index} {how}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +68,15 @@ def _is_estimator(found: Any) -> bool:
 def _estimator(name: str, found: Any = None) -> type[Trainable]:
     objective: type[Trainable] = importing.import_module(ESTIMATORS).objective_of(name, found)
     return objective
+
+
+def imports_of(spec: StudySpec) -> Sequence[str]:
+    """Return what workers of a built-in objective will import; no module of a person's is among it."""
+    name = spec.objective.get("name", DEFAULT)
+    if name not in BUILT_IN:
+        return ()
+    objective: type[Trainable] = import_objective(name)[0]
+    return objective.imports
 
 
 def recognised(source: str) -> str:

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -17,7 +16,8 @@ import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
 from tuner.errors import ObjectiveError, TunerError, UsageError
-from tuner.launcher import Departure, Launcher, Standby, WorkerSettings
+from tuner.launcher import Departure, Launcher, WorkerSettings
+from tuner.processes import Processes, lives, open_processes
 
 if TYPE_CHECKING:
     from tuner.results import Results
@@ -85,12 +85,14 @@ def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, d
     return [(device if index else f"cuda:{i % machine.gpus}", threads) for i in range(count)]
 
 
-def standby(spec: StudySpec, workers: int | None) -> Standby:
-    """Start as many processes as a study of ``spec`` will likely need, before it is read and checked."""
+def standby(spec: StudySpec, workers: int | None) -> Processes:
+    """Get as many processes ready as a study of ``spec`` will likely need, before it is read and checked."""
+    from tuner.loading import imports_of
+
     cores = Machine.cores_here()
     count = workers if workers is not None else cores
     count = max(0, min(count, spec.budget.trials or count))
-    return Standby(count, max(1, cores // max(1, count)))
+    return open_processes(count, max(1, cores // max(1, count)), imports_of(spec))
 
 
 def run(
@@ -99,7 +101,7 @@ def run(
     workers: int | None,
     observer: Observer | None,
     joining: bool = False,
-    standby: Standby | None = None,
+    processes: Processes,
 ) -> None:
     """Run the study's workers until all have left.
 
@@ -134,7 +136,7 @@ def run(
         settings,
         on_loss=lambda worker, pid, how: _replace(results, worker, pid, how),
         ended=lambda: storage.get_n_trials(results.study_id, ENDED),
-        standby=standby,
+        processes=processes,
     )
     try:
         with launcher:
@@ -173,21 +175,9 @@ def free_the_dead(results: Results, seen_to_die: Mapping[int, str] | None = None
     ``seen_to_die`` says how processes ended that died of themselves: that counts against their trials.
     """
     for worker in results.storage.list_workers(results.study_id):
-        if worker.machine == machine.here() and not _lives(worker.pid):
+        if worker.machine == machine.here() and not lives(worker.pid):
             how = (seen_to_die or {}).get(worker.pid, "")
             results.storage.unregister_worker(worker.worker_id, died=how)
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not reaped does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    status = Path(f"/proc/{pid}/stat")  # where there is none, a signal that arrives is all there is to go by
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _reason(departures: list[Departure]) -> str:

@@ -232,10 +232,10 @@ def start(
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
     from tuner.running import plan, run, standby
 
-    with standby(spec, workers) as waiting:
+    with standby(spec, workers) as processes:
         plan(spec, workers)
         results = create(spec, where=where, storage=storage)
-        run(results, workers=workers, observer=observer, standby=waiting)
+        run(results, workers=workers, observer=observer, processes=processes)
     _keep_best(results)
     return results
 
@@ -386,9 +386,11 @@ def _find(opened: SQLStorage, name: str) -> int:
 
 
 def _run(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> Results:
-    from tuner.running import run
+    from tuner.running import run, standby
 
-    run(results, workers=workers, observer=observer, joining=joining)
+    assert results.spec is not None
+    with standby(results.spec, workers) as processes:
+        run(results, workers=workers, observer=observer, joining=joining, processes=processes)
     _keep_best(results)
     return results
 

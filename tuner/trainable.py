@@ -46,6 +46,8 @@ class Trainable(ABC):
     default_metric: ClassVar[str] = "accuracy"
     data_sets: ClassVar[Sequence[str]] = ()
     """Built-in data sets that ``[data] source`` may name instead of a path."""
+    imports: ClassVar[Sequence[str]] = ()
+    """Of a built-in objective: modules it imports late, which its workers can have imported before they begin."""
 
     def __init__(self, options: Any, data: Any, *, seed: int) -> None:
         self.options = options

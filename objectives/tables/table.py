@@ -66,6 +66,7 @@ class Table(Supervised):
     Options = TableOptions
     Data = TableData
     data_sets = NAMES
+    imports = ("objectives.tables.preparing", "sklearn.datasets")
 
     def __init__(self, options: TableOptions, data: TableData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

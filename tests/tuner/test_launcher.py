@@ -9,6 +9,7 @@ import pytest
 
 from tuner import worker_process
 from tuner.launcher import NOTE_MARK, Launcher
+from tuner.processes import Spawned
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_a_note_leaves_a_worker_as_one_line(from_a_worker: int) -> None:
 
 
 def test_what_several_workers_notice_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    launcher = Launcher([], on_loss=lambda *_: None, ended=lambda: 0)
+    launcher = Launcher([], on_loss=lambda *_: None, ended=lambda: 0, processes=Spawned(0, 1))
     with caplog.at_level(logging.INFO, logger="tuner.notes"):
         for note in ("Net is trained alone", "Net is trained alone", "Other is trained alone"):
             launcher._tell(note)

@@ -1,0 +1,64 @@
+"""The nursery: a process that has imported what all workers need, and forks itself where one is wanted.
+
+It runs no code of a person's, no thread and nothing on a GPU, so that forking it is safe. It is asked through a socket:
+to fork, with the standard files of the new process, or how one of them ended, by its number.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Sequence
+
+FORK = b"fork"
+"""Asks for a process; anything else is a process number."""
+RUNNING = b"running"
+"""Answers that a process has not ended."""
+
+
+def main(channel: socket.socket, imports: Sequence[str]) -> None:
+    """Fork when asked, tell how those that were forked ended, end when the other side does."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # what a terminal sends to all of us is for the workers
+        signal.signal(number, signal.SIG_IGN)
+    for name in imports:
+        importlib.import_module(name)
+    # OpenBLAS has threads from the start; it ends them before a fork and starts them after it.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    while True:
+        asked, files, _, _ = socket.recv_fds(channel, 64, 3)
+        if not asked:
+            return
+        if asked != FORK:
+            pid, status = os.waitpid(int(asked), os.WNOHANG)
+            channel.send(str(os.waitstatus_to_exitcode(status)).encode() if pid else RUNNING)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            channel.close()
+            _be_worker(files)
+            return
+        for file in files:
+            os.close(file)
+        channel.send(str(pid).encode())
+
+
+def _be_worker(files: Sequence[int]) -> None:
+    """Go on as a worker with these standard files, as different from other workers as if it had been started alone."""
+    import numpy as np
+
+    from tuner import worker_process
+
+    for place, file in enumerate(files):
+        os.dup2(file, place)
+        os.close(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    np.random.seed()  # Python's own generator does so by itself
+    worker_process.main()
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
