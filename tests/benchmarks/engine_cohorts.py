@@ -97,17 +97,17 @@ def dataset() -> Dataset:
     return Dataset(training=part, validation=few)
 
 
-def plain(make: Make, batch: int, data: Dataset, *, fused: bool) -> Callable[[], float]:
+def plain(make: Make, batch: int, data: Dataset, *, fused: bool, device: str = "cpu") -> Callable[[], float]:
     """Return what trains one network an epoch the plain way and returns its loss."""
-    module = make()
+    module = make().to(device)
     optimizer = torch.optim.Adam(module.parameters(), lr=RATE, fused=fused, foreach=not fused)
     criterion = nn.CrossEntropyLoss()
-    inputs, targets = data.training.inputs[0], data.training.targets
+    inputs, targets = data.training.inputs[0].to(device), data.training.targets.to(device)
 
     def epoch() -> float:
-        rows = order(0, 0, SAMPLES)
+        rows = order(0, 0, SAMPLES).to(device)
         x, y = inputs[rows], targets[rows]
-        total = torch.zeros(())
+        total = torch.zeros((), device=device)
         for start in range(0, SAMPLES, batch):
             optimizer.zero_grad()
             loss: Tensor = criterion(module(x[start : start + batch]), y[start : start + batch])
