@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from tuner.space import Space
     from tuner.spec import StudySpec
 
-BUILT_IN = {"table": "objectives.tables:Table", "text": "objectives.text:Text"}
+BUILT_IN = {
+    "table": "objectives.tables:Table",
+    "image": "objectives.images:Image",
+    "text": "objectives.text:Text",
+}
 """The built-in objectives: name → import path."""
 ESTIMATORS = "objectives.estimators"
 """What makes an objective of a scikit-learn estimator."""

@@ -90,6 +90,8 @@ def _value(written: str) -> Any:
         return tomllib.loads(f"value = {written}")["value"]
     except tomllib.TOMLDecodeError:
         pass
+    if written in ("True", "False"):  # as Python writes them
+        return written == "True"
     if "," in written and not written.startswith(("[", "{", '"', "'")):
         return [_value(part.strip()) for part in written.split(",") if part.strip()]
     return written

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuner.loading import import_objective
+from tuner.sections import validate
 from tuner.space import Choices, Fixed, Parameter, Range
 from tuner.spec import Budget, EarlyStopping, ModelSection, Search, StudySpec, Training
 from tuner.trainable import Trainable
@@ -38,7 +39,7 @@ def study_template(name: str, *, data: Mapping[str, Any], file: str, objective: 
     found, _ = import_objective(objective)
     if not (isinstance(found, type) and issubclass(found, Trainable)):
         raise TypeError(f"{objective} is no Trainable")
-    known = found(found.Options(), found.Data(), seed=0).hyperparameters()
+    known = found(found.Options(), validate(found.Data, data, where=f"{name} [data]"), seed=0).hyperparameters()
     lines = [
         *_prose(_HEAD.format(file=file)),
         "",
