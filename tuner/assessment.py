@@ -86,12 +86,10 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
     scored = [Decoded(metric=metric, trainable=trainable) for metric in _reported(trainable.metrics())]
     training = _scores(module, dataset.training, loss, scored)
     validation = _scores(module, dataset.validation, loss, scored)
-    score = validation[scored[0].name]
-    classifies = scored[0].metric.task != "regression"
     judged = verdict(
         training=skill(training["loss"], constant.training_loss),
         validation=skill(validation["loss"], constant.validation_loss),
-        mostly_right=classifies and score is not None and scored[0].metric.better(score, constant.score),
+        by_metric=_skill_by_metric(scored[0].metric, validation[scored[0].name], constant.score),
     )
     matrix = _confusion_matrix(module, dataset.validation, trainable)
     if matrix is not None:
@@ -103,6 +101,14 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
         attributes.VERDICT: judged,
         attributes.NETWORK_PARAMETERS: sum(p.numel() for p in module.parameters() if p.requires_grad),
     }
+
+
+def _skill_by_metric(metric: Metric, score: float | None, constant: float) -> float:
+    """Return how far a classifier's score has come from the constant answer's to the best there is; others: 0."""
+    ideal = 1.0 if metric.direction == "maximize" else 0.0
+    if metric.task == "regression" or score is None or constant == ideal:
+        return 0.0
+    return (score - constant) / (ideal - constant)
 
 
 def best_constant(loss: Loss, dataset: Dataset, metric: Decoded, shape: Sequence[int]) -> Constant:

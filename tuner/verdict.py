@@ -20,18 +20,17 @@ def skill(loss: float, constant_loss: float) -> float:
     return 1 - loss / constant_loss if constant_loss > 0 else math.nan
 
 
-def verdict(*, training: float, validation: float, mostly_right: bool) -> str:
+def verdict(*, training: float, validation: float, by_metric: float) -> str:
     """Return how a network's skills (see :func:`skill`) on the training and the validation part compare.
 
     Both are measured with the restored weights in inference mode. Their difference decides: above 0.2 the network
     overfits, above 0.1 slightly. A network whose skills are both below 0.05 has learned nothing; but a classifier
-    that is ``mostly_right``, its metric better than the constant answer's, is only overconfident: very sure where
-    it is wrong.
+    whose skill ``by_metric``, by what it gets right, is larger is only overconfident: very sure where it is wrong.
     """
     if not (math.isfinite(training) and math.isfinite(validation)):
         return LEARNED_NOTHING
     if max(training, validation) < _LITTLE:
-        return OVERCONFIDENT if mostly_right else LEARNED_NOTHING
+        return OVERCONFIDENT if by_metric >= _LITTLE else LEARNED_NOTHING
     gap = training - validation
     if gap > _MUCH:
         return OVERFITS

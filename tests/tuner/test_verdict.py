@@ -13,23 +13,24 @@ from tuner.verdict import skill, verdict
 
 
 @pytest.mark.parametrize(
-    ("training", "validation", "beats", "said"),
+    ("training", "validation", "by_metric", "said"),
     [
-        (0.10, 0.12, True, "generalises"),
-        (0.12, 0.10, True, "generalises"),
-        (0.10, 0.25, True, "overfits slightly"),
-        (0.01, 0.60, True, "overfits"),
-        (0.01, 5.00, True, "overfits"),
-        (0.99, 1.00, False, "learned nothing"),
-        (1.40, 1.50, False, "learned nothing"),
-        (1.40, 1.50, True, "overconfident"),
-        (math.nan, 0.1, True, "learned nothing"),
+        (0.10, 0.12, 0.5, "generalises"),
+        (0.12, 0.10, 0.5, "generalises"),
+        (0.10, 0.25, 0.5, "overfits slightly"),
+        (0.01, 0.60, 0.5, "overfits"),
+        (0.01, 5.00, 0.5, "overfits"),
+        (0.99, 1.00, 0.0, "learned nothing"),
+        (1.40, 1.50, 0.0, "learned nothing"),
+        (1.40, 1.50, 0.02, "learned nothing"),
+        (1.40, 1.50, 0.5, "overconfident"),
+        (math.nan, 0.1, 0.5, "learned nothing"),
     ],
 )
 def test_a_verdict_compares_both_losses_with_the_best_constant_answer(
-    training: float, validation: float, beats: bool, said: str
+    training: float, validation: float, by_metric: float, said: str
 ) -> None:
-    found = verdict(training=skill(training, 1.0), validation=skill(validation, 1.0), mostly_right=beats)
+    found = verdict(training=skill(training, 1.0), validation=skill(validation, 1.0), by_metric=by_metric)
     assert found == said
 
 

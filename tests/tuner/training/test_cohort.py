@@ -230,7 +230,7 @@ def plain_training(one: Member, dataset: Dataset, make: Any) -> tuple[list[float
         ),
         ({"optimizer": "rmsprop"}, lambda p: torch.optim.RMSprop(p, 0.01)),
     ],
-    ids=str,
+    ids=lambda value: None if callable(value) else str(value),
 )
 @pytest.mark.parametrize("normalization", ["none", "layer", "batch"])
 def test_a_curve_is_that_of_a_plain_loop_with_autograd_and_torch_optim(

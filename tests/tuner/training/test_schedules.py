@@ -65,7 +65,7 @@ def theirs(make: Callable[[torch.optim.Optimizer], Scheduler], *, every_step: bo
         ),
         ({"warmup": 0.25}, lambda o: lr_scheduler.LinearLR(o, 0.1, 1.0, 9), True),
     ],
-    ids=str,
+    ids=lambda value: None if callable(value) else str(value),
 )
 def test_a_schedule_is_that_of_torch(
     settings: dict[str, Any], make: Callable[[torch.optim.Optimizer], Scheduler], every_step: bool
