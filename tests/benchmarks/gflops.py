@@ -3,11 +3,14 @@
     python -m tests.benchmarks.gflops [--device cpu|cuda] [--seconds S]
 
 One member and 16 as one network (whether or not the engine would fuse them), three hidden layers, Adam with L1 and L2,
-on one thread. The peak is that of a large matrix product in float32. A step's time is divided into the matrix products
-(measured by themselves, at the step's own shapes: what they lose against the peak is lost to their size and to memory),
-the update (penalties and optimizer, which pass through weights, gradient and state in memory), and the rest
-(activations, loss, bias sums, and the calls of it all). On the CPU, time is the thread's CPU time: what else the machine
-does weighs less on it.
+on one thread. The peak is that of a large matrix product in float32. A step's time is divided into
+
+- the matrix products, measured by themselves at the step's own shapes: what they lose against the peak is lost to their
+  size and to memory;
+- the update: penalties and optimizer, which pass through weights, gradient and state in memory;
+- the rest: activations, loss, bias sums, and the calls of it all.
+
+On the CPU, time is the thread's CPU time: what else the machine does weighs less on it.
 """
 
 from __future__ import annotations
