@@ -79,6 +79,7 @@ class AnalyticMLP:
         self.device, self.dtype = weights.device, weights.dtype
         self._workspaces: dict[int, list[_Work]] = {}
         self._dropout = _Dropout([m.dropout for m in modules], first.hidden, weights) if first.hidden else None
+        self.repeatable = self._dropout is None or not self._dropout.needed
 
     def _layer(self, index: int, values: dict[str, Tensor], slopes: dict[str, Tensor]) -> _Layer:
         weight, bias = values[f"layers.{index}.weight"], values[f"layers.{index}.bias"]

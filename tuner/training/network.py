@@ -73,6 +73,8 @@ class Network(Protocol):
 
     smallest_batch: int
     """The fewest samples a batch may have in training."""
+    repeatable: bool
+    """Whether a step does the same whatever the numbers are, and draws none: it may be recorded (see graphs.py)."""
 
     def epoch(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
         """Inside, the members train one epoch; their dropout follows from the seeds."""
@@ -112,6 +114,7 @@ class Autograd:
         self.gradient = gradient
         self.device = weights.device
         self.smallest_batch = smallest_batch(modules[0])
+        self.repeatable = False  # nobody knows what the module does
         self._random: list[Tensor] = []
         self.parameters = []
         for module, row in zip(self.modules, weights, strict=True):

@@ -12,6 +12,7 @@ from torch import Tensor
 from tuner.training import fused, optimizers, schedules
 from tuner.training.analytic import AnalyticMLP
 from tuner.training.data import Dataset
+from tuner.training.graphs import Graphed
 from tuner.training.member import Member
 from tuner.training.mlp import MLP
 from tuner.training.network import Autograd, Network
@@ -42,6 +43,8 @@ class Stack:
         scaled = self.recipes[0].precision == "float16"
         factors = self.table["scale.factor"].squeeze(1) if scaled else None
         self.network = self._network(Compute(precision=self.recipes[0].precision, factors=factors))
+        if device.type == "cuda" and self.network.repeatable:
+            self.network = Graphed(self.network, self.gradient)
         layout = self.members[0].layout
         self.penalties = Penalties(self.recipes, layout, self.weights, self.gradient)
         self.plateau = schedules.Plateau(self.recipes, self.table)

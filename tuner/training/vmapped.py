@@ -57,6 +57,7 @@ class Vmapped:
         self.loss = loss
         self.gradient = gradient
         self.smallest_batch = smallest_batch(modules[0])
+        self.repeatable = True  # vmap lets nothing through that draws numbers, or depends on their values
         self.base = deepcopy(modules[0]).eval()
         self.parameters = {name: value.detach().requires_grad_() for name, value in layout.views(weights).items()}
         own = [dict(module.named_parameters()) | dict(module.named_buffers()) for module in modules]
