@@ -107,6 +107,8 @@ class Graphed:
         before = self._copies()
         loss = self.network.forward_backward(batch[:-1], batch[-1]).clone()
         gradient, after = self.gradient.clone(), self._copies()
+        if not bool(torch.isfinite(gradient).all()):  # a member diverges: no time to compare
+            return loss, None
         self._put_back(before)
         recorded: _Recorded | None = None
         try:
