@@ -88,7 +88,7 @@ class Training(Section):
         ge=1,
         le=4096,
         description="trials a worker trains at once, those of one shape as one network; "
-        "default: up to 16 where shapes are alike, 1 where they are searched",
+        "default: up to 16 (512 on a GPU), as far as memory goes, where shapes are alike, 1 where they are searched",
     )
     checkpoints: Checkpointing = Checkpointing()
     device: str = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:1, …")

@@ -63,8 +63,8 @@ class Cohort:
     """
 
     def __init__(self, dataset: Dataset, metrics: Sequence[Metric] = (), *, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
-        self._placement = Placement(self.device)
+        self._placement = Placement(device)
+        self.device = self._placement.device
         self.dataset = self._placement.of(dataset)
         self.metrics = tuple(metrics)
         self.members: list[Member] = []

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from tuner.training.memory import free_bytes
+from tuner.training.memory import exactly, free_bytes
 
 PLACED_SHARE = 0.5
 """Of a device's free memory that data may take; the rest is for networks."""
@@ -98,7 +98,7 @@ class Placement:
     """
 
     def __init__(self, device: torch.device | str) -> None:
-        self.device = torch.device(device)
+        self.device = exactly(device)
         self._placed: WeakKeyDictionary[Dataset, Dataset] = WeakKeyDictionary()
 
     def of(self, dataset: Dataset) -> Dataset:

@@ -34,6 +34,14 @@ def free_bytes(device: torch.device) -> int:
     return int(min(_free_on_host(), _free_in_container()))
 
 
+def exactly(device: torch.device | str) -> torch.device:
+    """Return the device as its tensors name it: ``cuda`` is one of several."""
+    device = torch.device(device)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the host on the device. On a GPU nobody waits for the copy: it is made from pinned memory."""
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

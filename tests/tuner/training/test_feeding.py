@@ -126,6 +126,12 @@ def test_inputs_that_do_not_fit_the_device_stay_where_they_are(monkeypatch: pyte
     assert placement.of(dataset) is placed
 
 
+def test_a_gpu_without_a_number_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert Placement("cuda").device == torch.device("cuda:1")
+    assert Placement("cuda:0").device == torch.device("cuda:0")
+
+
 def test_data_that_lies_on_its_device_is_not_copied() -> None:
     dataset = blobs()
     assert Placement("cpu").of(dataset).training.inputs[0] is dataset.training.inputs[0]
