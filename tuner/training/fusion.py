@@ -60,4 +60,5 @@ class Fusion:
     def _try(self, group: list[Member], training: Part, batch: int) -> bool:
         modules = [member.module.to(self.device) for member in group]
         inputs = tuple(x.to(self.device) for x in training.gather(torch.arange(batch)))
-        return vmapped.pays(modules, group[0].loss, inputs, training.targets[:batch], group[0].recipe.precision)
+        targets = training.targets[:batch].to(self.device)
+        return vmapped.pays(modules, group[0].loss, inputs, targets, group[0].recipe.precision)

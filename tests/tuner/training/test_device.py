@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.tuner.training.making import blobs, member, mlp
 from tests.tuner.training.test_feeding import shelved
 from tests.tuner.training.test_vmapped import Attentive, Residual, convolutional
-from tuner.training import LOSSES, OPTIMIZERS, Cohort, CrossEntropy, Dataset, Loss, Member, Part
+from tuner.training import LOSSES, OPTIMIZERS, Cohort, CrossEntropy, Dataset, Loss, Member, Part, vmapped
+from tuner.training.fusion import Fusion
 from tuner.training.stack import Stack
 
 
@@ -98,6 +99,21 @@ def test_no_loss_makes_the_host_wait(loss: Loss) -> None:
     plain = blobs()
     dataset = Dataset(training=part(plain.training), validation=part(plain.validation))
     learn([member(number, loss=loss) for number in range(2)], dataset)
+
+
+def test_whether_fusing_pays_is_tried_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def pays(modules: list[nn.Module], loss: Loss, inputs: tuple[Tensor, ...], targets: Tensor, *_: object) -> bool:
+        parameters = [p for module in modules for p in module.parameters()]
+        tried.extend(x.device.type for x in (*parameters, *inputs, targets))
+        return True
+
+    monkeypatch.setattr(vmapped, "pays", pays)
+    own = blobs()  # as the worker has it: on the host
+    members = [member(number, network=convolutional, dataset=own) for number in range(2)]
+    assert [len(group) for group in Fusion(blobs(), torch.device("meta")).groups(members)] == [2]
+    assert set(tried) == {"meta"}
 
 
 def test_more_steps_send_no_more_to_the_device() -> None:
