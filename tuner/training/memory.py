@@ -88,7 +88,9 @@ def member_bytes(member: Member, dataset: Dataset, device: torch.device) -> int:
                 member.loss(outputs.unsqueeze(0), targets.unsqueeze(0))
             step = BACKWARD * sum(kept)
     own = sum(map(_bytes, member.row.values())) + WORK_ROWS * member.layout.size * member.layout.dtype.itemsize
-    predictions = BACKWARD * len(dataset.validation) * _bytes(outputs) // len(rows)
+    sequences = targets.ndim > 1 and not targets.is_floating_point()  # they are judged chunk by chunk (judging.py)
+    judged = len(rows) if sequences else len(dataset.validation)
+    predictions = BACKWARD * judged * _bytes(outputs) // len(rows)
     return own + step + sum(map(_bytes, inputs)) + predictions
 
 
