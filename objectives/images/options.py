@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from objectives.tables.options import LabelledData, Names, SupervisedOptions, Text
+from objectives.supervised import SupervisedOptions
+from objectives.tables.options import LabelledData, Names, Text
 
 MOST_SIDE = 2048
 """Pixels of a side that images may be resized to."""

@@ -149,7 +149,7 @@ def test_a_cohort_gives_the_same_curves_as_its_members_alone(
 
 def test_augmented_members_learn_in_a_cohort_as_alone(images: Dataset) -> None:
     def members() -> list[Member]:
-        changed = {"augmentation": Augmentation(flip=True, shift=0.2), "dropout": 0.2}
+        changed: dict[str, Any] = {"augmentation": Augmentation(flip=True, shift=0.2), "dropout": 0.2}
         return [member(number, network=lambda: network(**changed).double(), epochs=2) for number in range(2)]
 
     together = members()

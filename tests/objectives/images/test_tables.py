@@ -102,8 +102,8 @@ def test_paths_that_lead_nowhere_are_named_and_skipped(table: pl.DataFrame, tmp_
     ],
 )
 def test_a_table_that_says_too_little_is_refused(
-    table: pl.DataFrame, tmp_path: Path, change: Any, data: dict[str, str], said: str
+    table: pl.DataFrame, tmp_path: Path, change: Any, data: dict[str, Any], said: str
 ) -> None:
     source = written(change(table), tmp_path, "csv")
     with pytest.raises(DataError, match=said):
-        make_images(**{"source": source, "target": "label", **data}).load()
+        make_images(**{"target": "label", **data}, source=source).load()
