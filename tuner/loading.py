@@ -22,6 +22,7 @@ BUILT_IN = {
     "table": "objectives.tables:Table",
     "image": "objectives.images:Image",
     "text": "objectives.text:Text",
+    "translation": "objectives.translation:Translation",
 }
 """The built-in objectives: name → import path."""
 ESTIMATORS = "objectives.estimators"

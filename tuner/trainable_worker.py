@@ -270,7 +270,8 @@ class TrainableWorker(Worker):
             constants[loss] = best_constant(loss, dataset, self.metrics[0], shape)
         noted = assess(running.member.module, self.trainable, dataset, loss, constants[loss])
         if result.stopped or result.finished:
-            noted[attributes.FINAL] = self.trainable.final_scores(running.member.module, dataset)
+            final = self.trainable.final_scores(running.member.module, dataset)
+            noted |= {attributes.FINAL: final} if final else {}
         noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
         noted[attributes.STOPPED_EARLY] = result.stopped
         for key, value in noted.items():

@@ -5,7 +5,7 @@ Those that every objective of rows with targets has (tables, images, texts) are 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -30,6 +30,45 @@ Names = Annotated[str | list[str], BeforeValidator(_as_text)]
 def as_list(names: Names) -> list[str]:
     """Return one name or several as a list; an empty name is none."""
     return ([names] if names else []) if isinstance(names, str) else list(names)
+
+
+class SaysTheSplit(Protocol):
+    """``[data]`` that says which rows are in which part."""
+
+    @property
+    def model_fields_set(self) -> set[str]: ...
+    @property
+    def validation(self) -> float: ...
+    @property
+    def test(self) -> float: ...
+    @property
+    def split_column(self) -> str: ...
+    @property
+    def validation_file(self) -> str: ...
+    @property
+    def test_file(self) -> str: ...
+
+
+def check_split(data: SaysTheSplit) -> None:
+    """Refuse what says twice how the rows are split, or leaves none to train on.
+
+    Raises:
+        ValueError: naming the keys.
+    """
+    written = data.model_fields_set
+    for whole, fraction in (("validation_file", "validation"), ("test_file", "test")):
+        if getattr(data, whole) and fraction in written:
+            raise ValueError(f"{fraction} and {whole} exclude each other; keep one")
+    if data.split_column:
+        for other in ("validation", "test", "groups", "validation_file", "test_file"):
+            if other in written:
+                raise ValueError(f"split_column and {other} exclude each other; keep one")
+    shares = (0 if data.validation_file else data.validation) + (0 if data.test_file else data.test)
+    if shares >= 1:
+        raise ValueError(
+            f"validation = {data.validation:g} and test = {data.test:g} leave no rows to train on; "
+            "together they must be below 1"
+        )
 
 
 class TableOptions(SupervisedOptions):
@@ -67,20 +106,7 @@ class LabelledData(DataOptions):
 
     @model_validator(mode="after")
     def _is_one_split(self) -> LabelledData:
-        written = self.model_fields_set
-        for whole, fraction in (("validation_file", "validation"), ("test_file", "test")):
-            if getattr(self, whole) and fraction in written:
-                raise ValueError(f"{fraction} and {whole} exclude each other; keep one")
-        if self.split_column:
-            for other in ("validation", "test", "groups", "validation_file", "test_file"):
-                if other in written:
-                    raise ValueError(f"split_column and {other} exclude each other; keep one")
-        shares = (0 if self.validation_file else self.validation) + (0 if self.test_file else self.test)
-        if shares >= 1:
-            raise ValueError(
-                f"validation = {self.validation:g} and test = {self.test:g} leave no rows to train on; "
-                "together they must be below 1"
-            )
+        check_split(self)
         targets = as_list(self.target)
         if len(set(targets)) != len(targets):
             raise ValueError(f"target = {targets} names a column twice")

@@ -23,6 +23,7 @@ _MOST_PLOT_WIDTH = 72
 _TOLD_ELSEWHERE = {
     attributes.TRAINING,
     attributes.VALIDATION,
+    attributes.FINAL,
     attributes.FAILURE,
     attributes.VERDICT,
     attributes.GENERALISATION_GAP,
@@ -63,6 +64,7 @@ def print_trial(results: Results, row: TrialRow) -> None:
     pairs(_facts(results, row))
     _print_scores(results, row)
     _print_confusion_matrix(results, row)
+    _print_examples(row)
     _print_curve(results, row)
     failure = row.attributes.get(attributes.FAILURE)
     if isinstance(failure, Mapping) and failure.get("traceback"):
@@ -117,10 +119,11 @@ def _short(value: Any) -> str:
 
 def _print_scores(results: Results, row: TrialRow) -> None:
     """Training and validation beside each other, what is optimised first."""
-    training, validation = (
+    training, validation, final = (
         {key: value for key, value in (row.attributes.get(part) or {}).items() if isinstance(value, int | float)}
-        for part in (attributes.TRAINING, attributes.VALIDATION)
+        for part in (attributes.TRAINING, attributes.VALIDATION, attributes.FINAL)
     )
+    validation |= final
     names = list(dict.fromkeys([*results.metric_names, "loss", *validation, *training]))
     names = [name for name in names if name in training or name in validation]
     if not names:
@@ -131,6 +134,22 @@ def _print_scores(results: Results, row: TrialRow) -> None:
             Column(title="score", cells=names, left=True),
             Column(title="training", cells=[score(training.get(name)) for name in names]),
             Column(title="validation", cells=[score(validation.get(name)) for name in names]),
+        ]
+    )
+
+
+def _print_examples(row: TrialRow) -> None:
+    """What the objective kept for a person to read: texts and their translations, say."""
+    examples = (row.attributes.get(attributes.FINAL) or {}).get("examples")
+    if not examples:
+        return
+    click.echo()
+    print_table(
+        [
+            Column(
+                title=title, cells=[_short(printable(str(example.get(title, "")))) for example in examples], left=True
+            )
+            for title in dict.fromkeys(key for example in examples for key in example)
         ]
     )
 

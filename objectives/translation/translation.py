@@ -1,0 +1,159 @@
+"""The translation as an objective: pairs of texts, and a Transformer that learns to turn one into the other."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from objectives.translation.cmudict import NAME
+from objectives.translation.hyperparameters import HYPERPARAMETERS
+from objectives.translation.options import TranslationData, TranslationOptions
+from tuner import metrics
+from tuner.hyperparameters import Hyperparameter
+from tuner.trainable import Trainable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from objectives.translation.encoding import Vocabularies
+    from objectives.translation.preparing import Pairs, PreparedPairs
+    from tuner.metrics import Metric
+    from tuner.training import Dataset, Loss, Part
+
+EXAMPLES = 5
+"""Translations that are kept with a trial."""
+
+
+class Translation(Trainable):
+    """Pairs of texts in two columns; an encoder and a decoder learn to translate the one into the other."""
+
+    Options = TranslationOptions
+    Data = TranslationData
+    default_metric = "exact_match"
+    data_sets = (NAME,)
+
+    def __init__(self, options: TranslationOptions, data: TranslationData, *, seed: int) -> None:
+        super().__init__(options, data, seed=seed)
+        self._prepared: PreparedPairs | None = None
+        self._encoded: dict[Vocabularies, Dataset] = {}
+
+    @property
+    def prepared(self) -> PreparedPairs:
+        """The pairs of texts; :meth:`load` makes them."""
+        if self._prepared is None:
+            raise RuntimeError("call load() first")
+        return self._prepared
+
+    def load(self) -> Dataset:
+        """Return a mark of each text, by which the data is known again; :meth:`encode` makes tokens of the texts."""
+        from objectives.translation.preparing import prepare_pairs
+        from tuner.training import Dataset
+
+        self._prepared = prepare_pairs(self.data, seed=self.seed)
+        self._encoded = {}
+        self.metrics()
+        parts = {name: _marks(pairs) for name, pairs in self._prepared.parts.items()}
+        return Dataset(training=parts["training"], validation=parts["validation"], test=parts.get("test"))
+
+    def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
+        """Return the pairs as token numbers; see ``encoding.encode_pairs``."""
+        return self._encoding(params)
+
+    def _encoding(self, params: Mapping[str, Any]) -> Dataset:
+        from objectives.translation.encoding import Vocabularies, encode_pairs
+
+        vocabularies = Vocabularies.of(params)
+        if vocabularies not in self._encoded:
+            self._encoded[vocabularies] = encode_pairs(self.prepared, vocabularies)
+        return self._encoded[vocabularies]
+
+    def hyperparameters(self) -> Sequence[Hyperparameter]:
+        return HYPERPARAMETERS
+
+    def network(self, params: Mapping[str, Any]) -> nn.Module:
+        from objectives.transformer.hyperparameters import layer_shape
+        from objectives.translation.encoding import LONGEST, SOURCE_TOKENIZER, TARGET_TOKENIZER
+        from objectives.translation.network import Transformer
+
+        info = self._encoding(params).info
+        return Transformer(
+            source_vocabulary=len(info[SOURCE_TOKENIZER]),
+            target_vocabulary=len(info[TARGET_TOKENIZER]),
+            shape=layer_shape(params),
+            encoder_layers=int(params["encoder_layers"]),
+            decoder_layers=int(params["decoder_layers"]),
+            positions=params["positions"],
+            longest=info[LONGEST],
+            shared=bool(params["shared"]),
+            tied=bool(params["tied"]),
+        )
+
+    def layers(self, module: nn.Module) -> Sequence[Sequence[str]]:
+        """Return the source's embedding, each encoder layer, the target's embedding, each decoder layer, the head."""
+        from objectives.translation.network import Transformer
+
+        assert isinstance(module, Transformer)
+        return module.layers()
+
+    def loss(self, params: Mapping[str, Any]) -> Loss:
+        from objectives.translation.encoding import NOTHING
+        from tuner.training import CrossEntropy
+
+        return CrossEntropy(label_smoothing=self.options.label_smoothing, ignore_index=NOTHING)
+
+    def metrics(self) -> list[Metric]:
+        return [metrics.get(name, task="sequence") for name in self.metric_names()]
+
+    def metric_names(self) -> list[str]:
+        return [metrics.get(name, task="sequence").name for name in super().metric_names()]
+
+    def final_scores(self, module: nn.Module, dataset: Dataset) -> dict[str, Any]:
+        """Translate some of the validation texts, and compare the texts that come out with those that should.
+
+        ``decoded_exact_match`` is the share that is right; ``decoded_edit_distance`` the edits that mend them, a token.
+        A translation with a token that the tokenizer does not know is never right.
+        """
+        from objectives.translation.network import Transformer
+        from objectives.translation.scoring import score
+        from objectives.translation.translator import Translator
+
+        assert isinstance(module, Transformer)
+        pairs = self.prepared.parts["validation"].first(self.options.decoded)
+        if not len(pairs):
+            return {}
+        translator = Translator.of(module, dataset, beam=self.options.beam, length_penalty=self.options.length_penalty)
+        scored = score(translator, pairs)
+        return {
+            "decoded_exact_match": scored.exact_match,
+            "decoded_edit_distance": scored.edit_distance,
+            "decoded": len(pairs),
+            "examples": scored.examples(EXAMPLES),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return the parts, the columns, how long the texts are, and notes for a person."""
+        from statistics import median
+
+        prepared = self.prepared
+        training = prepared.parts["training"]
+        sides = zip(prepared.columns, (training.sources, training.targets), strict=True)
+        return {
+            "source": prepared.where,
+            "rows": {part: len(pairs) for part, pairs in prepared.parts.items()},
+            "translation": dict(zip(("from", "to"), prepared.columns, strict=True)),
+            "characters": {column: f"{median(map(len, texts)):g} in the middle" for column, texts in sides},
+            "notes": list(prepared.notes),
+        }
+
+
+def _marks(pairs: Pairs) -> Part:
+    """Return a number for each text."""
+    import torch
+
+    from tuner.training import Part
+
+    def marks(texts: Sequence[str]) -> Tensor:
+        return torch.tensor([zlib.crc32(text.encode("utf-8", "surrogatepass")) for text in texts])
+
+    return Part(inputs=(marks(pairs.sources),), targets=marks(pairs.targets))
