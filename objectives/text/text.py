@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.supervised import Supervised, with_training
@@ -34,6 +35,12 @@ class Text(Supervised):
         super().__init__(options, data, seed=seed)
         self._texts: PreparedTexts | None = None
         self._encodings: Encodings | None = None
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        from objectives.text.recognition import is_text
+
+        return is_text(source)
 
     @property
     def texts(self) -> PreparedTexts:

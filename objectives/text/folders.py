@@ -1,0 +1,120 @@
+"""Texts in files, one a file, in a folder for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from objectives.tables.labelled import Rows
+from objectives.tables.splitting import PART_WORDS
+from tuner.errors import DataError
+
+SUFFIXES = frozenset({".txt", ".text"})
+"""Endings of files that are taken for texts."""
+CLASS, TEXT = "class", "text"
+"""The columns of what is read."""
+_PART_OF = {word: part for part, words in PART_WORDS.items() for word in words}
+_LOOKED_AT = 200
+"""Entries of a class folder by which it is judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """A folder that holds class folders."""
+
+    path: Path
+    part: str
+    """``training``, ``validation`` or ``test``; nothing where the folder has no folders for parts."""
+
+
+def holds_texts(folder: Path) -> bool:
+    """Whether the folders in a folder hold texts, and next to nothing else; it looks at no more than it needs."""
+    classes = [one for root in _roots(folder) for one in _folders(root.path)]
+    return len(classes) >= 2 and all(_mostly_texts(one) for one in classes[:20])
+
+
+def read_folder(folder: Path, *, encoding: str, notes: list[str]) -> dict[str, Rows]:
+    """Return the texts with their classes by part: under ``training`` alone where there are no folders for parts.
+
+    Raises:
+        DataError: when there are no texts, or none to train on.
+        OSError: when a file or folder cannot be read.
+    """
+    where = folder.resolve().name
+    parts: dict[str, Rows] = {}
+    odd: list[str] = []
+    strange: list[str] = []
+    for root in _roots(folder):
+        texts: list[str] = []
+        classes: list[str] = []
+        for path in (path for one in _folders(root.path) for path in _texts(one)):
+            text = _read(path, encoding, odd)
+            if text is None:
+                strange.append(path.name)
+                continue
+            texts.append(text.strip())
+            classes.append(path.relative_to(root.path).parts[0])
+        frame = pl.DataFrame({TEXT: texts, CLASS: classes}, schema={TEXT: pl.String, CLASS: pl.String})
+        frame = frame.with_columns(pl.col(TEXT).replace("", None))
+        if frame.height:
+            name = f"{where}/{root.path.name}" if root.part else where
+            known = parts.get(root.part or "training")
+            rows = frame if known is None else pl.concat([known.frame, frame])
+            parts[root.part or "training"] = Rows(where=name, frame=rows, targets=[CLASS])
+    if "training" not in parts:
+        raise DataError(
+            f"{where}: holds no class folders of {' or '.join(sorted(SUFFIXES))} files; "
+            "put the texts of each class into a folder of its name"
+        )
+    if odd:
+        notes.append(f"{_counted(odd)} not UTF-8 and read as Windows-1252 (say otherwise with encoding = …)")
+    if strange:
+        notes.append(f"{_counted(strange)} no text, and left out")
+    return parts
+
+
+def _roots(folder: Path) -> list[Root]:
+    """Return the folder itself, or the folders in it that are named after parts if there is one for training."""
+    named = [Root(path=one, part=_PART_OF.get(one.name.lower(), "")) for one in _folders(folder)]
+    parts = [root for root in named if root.part and _folders(root.path)]
+    return parts if any(root.part == "training" for root in parts) else [Root(path=folder, part="")]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def _texts(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if _is_text(path) and path.is_file()]
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _mostly_texts(folder: Path) -> bool:
+    entries = [path for path, _ in zip(folder.iterdir(), range(_LOOKED_AT), strict=False)]
+    return sum(map(_is_text, entries)) > len(entries) / 2
+
+
+def _read(path: Path, encoding: str, odd: list[str]) -> str | None:
+    """Return what a file says, or nothing where it says nothing in letters."""
+    data = path.read_bytes()
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    try:
+        return data.decode(encoding or ("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"))
+    except LookupError:
+        raise DataError(f"{path.name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None
+    except UnicodeError as error:
+        if encoding:
+            raise DataError(f"{path}: is not text in {encoding}: {error}; try another encoding") from None
+    odd.append(path.name)
+    return data.decode("windows-1252", errors="replace")
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"'{names[0]}' is" if len(names) == 1 else f"{len(names)} files ('{names[0]}', …) are"
