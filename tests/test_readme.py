@@ -39,6 +39,10 @@ def write_inputs(folder: Path) -> None:
         shown_age = "" if chance.random() < 0.1 else str(age)
         rows.append(f"C{i:05},{shown_age},{chance.choice('abc')},{calls},2024-{1 + i % 12:02}-01,{churned}")
     (folder / "churn.csv").write_text("\n".join(rows) + "\n")
+    numbers = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
+    phrases = [(f"{a} and {b}", f"{c} und {d}") for a, c in numbers.items() for b, d in numbers.items()]
+    lines = ["english,german", *(",".join(pair) for pair in phrases)]
+    (folder / "phrases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "quadratic.py").write_text("def objective(trial):\n    return trial.suggest_float('x', -9, 9) ** 2\n")
     (blobs,) = (block for block in blocks("python") if "class Blobs" in block)
     (folder / "blobs.py").write_text(blobs)

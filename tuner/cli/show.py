@@ -119,11 +119,12 @@ def _short(value: Any) -> str:
 
 def _print_scores(results: Results, row: TrialRow) -> None:
     """Training and validation beside each other, what is optimised first."""
-    training, validation, final = (
+    training, validation = (
         {key: value for key, value in (row.attributes.get(part) or {}).items() if isinstance(value, int | float)}
-        for part in (attributes.TRAINING, attributes.VALIDATION, attributes.FINAL)
+        for part in (attributes.TRAINING, attributes.VALIDATION)
     )
-    validation |= final
+    final = row.attributes.get(attributes.FINAL) or {}
+    validation |= {key: value for key, value in final.items() if isinstance(value, float)}  # a count is no score
     names = list(dict.fromkeys([*results.metric_names, "loss", *validation, *training]))
     names = [name for name in names if name in training or name in validation]
     if not names:
