@@ -74,7 +74,10 @@ def objective(trial):
 """
 
 
-def test_workers_draw_different_numbers_where_an_objective_does_not_seed(tmp_path: Path) -> None:
+def test_workers_draw_different_numbers_where_an_objective_does_not_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "NEEDED", ("numpy.random", "random"))
     (tmp_path / "own.py").write_text(RANDOM)
     results = study.start(f"{tmp_path / 'own.py'}:objective", trials=4, workers=2, storage=url(tmp_path))
     for name in ("numpy", "python"):
