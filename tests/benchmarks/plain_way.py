@@ -9,7 +9,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +39,8 @@ class Outcome:
     epochs: int
     reached: float | None = None
     """Seconds until a trial had ended that reached what was sought."""
+    configurations: tuple[Mapping[str, Any], ...] = ()
+    """The hyperparameters of its trials, by number."""
 
     def __str__(self) -> str:
         rate = self.trials / self.seconds * 60
@@ -83,27 +85,40 @@ def outcome(study: optuna.Study, clock: Clock, target: float | None) -> Outcome:
         best=study.best_value,
         epochs=sum(len(trial.intermediate_values) for trial in trials),
         reached=(min(ended) - clock.started).total_seconds() if ended else None,
+        configurations=tuple(trial.params for trial in trials),
     )
 
 
 def run(
-    source: str, *, trials: int, processes: int, settings: tuple[str, ...] = (), target: float | None = None
+    source: str,
+    *,
+    trials: int,
+    processes: int,
+    settings: tuple[str, ...] = (),
+    target: float | None = None,
+    configurations: Sequence[Mapping[str, Any]] = (),
 ) -> Outcome:
-    """Run the study the plain way in so many processes, until a trial reaches the target."""
+    """Run the study the plain way in so many processes, until a trial reaches the target.
+
+    Where ``configurations`` are given, each trial asks the sampler, as always, and then trains the one of its number.
+    """
     spec, _ = read_spec(source, settings=settings)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'plain.db'}"
         clock = Clock()
         with _quiet():
-            optuna.create_study(study_name="plain", storage=url, direction="maximize")
+            optuna.create_study(study_name=spec.name, storage=url, direction="maximize")
         shares = [trials // processes + (i < trials % processes) for i in range(processes)]
         context = multiprocessing.get_context("spawn")
-        workers = [context.Process(target=work, args=(url, spec, share, i, target)) for i, share in enumerate(shares)]
+        workers = [
+            context.Process(target=work, args=(url, spec, share, i, target, configurations))
+            for i, share in enumerate(shares)
+        ]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
-        return outcome(optuna.load_study(study_name="plain", storage=url), clock, target)
+        return outcome(optuna.load_study(study_name=spec.name, storage=url), clock, target)
 
 
 @contextmanager
@@ -114,7 +129,14 @@ def _quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(before)
 
 
-def work(url: str, spec: StudySpec, trials: int, index: int, target: float | None) -> None:
+def work(
+    url: str,
+    spec: StudySpec,
+    trials: int,
+    index: int,
+    target: float | None,
+    configurations: Sequence[Mapping[str, Any]],
+) -> None:
     """Run one process's share."""
     torch.set_num_threads(1)
     torch.manual_seed(spec.seed)
@@ -124,7 +146,7 @@ def work(url: str, spec: StudySpec, trials: int, index: int, target: float | Non
     dataset = loaded.trainable.load()
     strategy = search.resolve(spec.search, loaded.space, objectives=1, epochs=spec.training.epochs, where="benchmark")
     study = optuna.load_study(
-        study_name="plain",
+        study_name=spec.name,
         storage=url,
         sampler=search.make_sampler(strategy, seed=100 * spec.seed + index),
         pruner=search.make_pruner(strategy),
@@ -133,6 +155,8 @@ def work(url: str, spec: StudySpec, trials: int, index: int, target: float | Non
 
     def objective(trial: optuna.Trial) -> float:
         params = loaded.space.suggest(trial)
+        if configurations:
+            params = {**params, **configurations[trial.number]}
         model = network(params, inputs, classes)
         training = DataLoader(
             TensorDataset(dataset.training.inputs[0], dataset.training.targets),
