@@ -44,6 +44,9 @@ def places(
 
     ``make`` makes an untrained member of hyperparameters. Only members of one shape are trained as one network, so
     some configurations are drawn at random: where they rarely agree, one trial at a time serves the sampler best.
+    (Networks of different shapes could be padded to the largest and take steps of the smallest batch. Of 16 in flight,
+    pairs and fours of the most alike took 1.6 and 2.1 times as long on a CPU as one by one for widths from 32 to 256,
+    and 0.9 and 0.7 times for widths up to 64.)
     So many as fill the memory are enough, by what the largest of those that were drawn takes.
     """
     on_gpu = device.type == "cuda"

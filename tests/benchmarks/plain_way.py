@@ -156,7 +156,7 @@ def work(
     def objective(trial: optuna.Trial) -> float:
         params = loaded.space.suggest(trial)
         if configurations:
-            params = {**params, **configurations[trial.number]}
+            params = loaded.space.suggest(optuna.trial.FixedTrial(dict(configurations[trial.number])))
         model = network(params, inputs, classes)
         training = DataLoader(
             TensorDataset(dataset.training.inputs[0], dataset.training.targets),

@@ -17,7 +17,7 @@ Prepare = Callable[[Tensor], Tensor]
 """Turns the targets of several steps ``[S, M, B, ...]`` into what is wanted in each of them ``[S, M, ...]``."""
 
 GATHERED_BYTES = 32 * 2**20
-"""Inputs of several steps are gathered in one go, up to this much memory."""
+"""Inputs and prepared targets of several steps are gathered in one go, up to this much memory."""
 
 
 def sizes(samples: int, batch_size: int | None, smallest: int = 1) -> list[int]:
@@ -48,7 +48,9 @@ def batches(part: Part, orders: Tensor, sizes: list[int], device: torch.device, 
         targets = part.targets.expand(1, members, *part.targets.shape)
         yield tuple(x.to(device).expand(members, *x.shape) for x in whole), prepare(targets)[0]
         return
-    blocks = list(_blocks(sizes, GATHERED_BYTES // max(1, members * sum(map(row_bytes, part.feeds)))))
+    one = prepare(part.targets[:1].view(1, 1, *part.targets[:1].shape))
+    sample_bytes = sum(map(row_bytes, part.feeds)) + one.numel() * one.element_size()
+    blocks = list(_blocks(sizes, GATHERED_BYTES // (members * sample_bytes)))
     rows = (
         orders[:, start : start + count * size].reshape(members, count, size).transpose(0, 1).reshape(-1)
         for start, size, count in blocks
