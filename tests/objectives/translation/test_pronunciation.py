@@ -63,7 +63,9 @@ def test_the_study_is_valid_and_searches_what_a_course_teaches() -> None:
     asked = {"learning_rate", "optimizer", "batch_size", "l1", "l2", "encoder_layers", "decoder_layers", "heads"}
     assert asked | {"head_width", "feed_forward", "dropout", "positions", "warmup"} <= set(loaded.space.searched)
     loaded.trainable.load()
-    assert loaded.trainable.describe()["rows"] == {"training": 4800, "validation": 1600, "test": 1600}
+    told = loaded.trainable.describe()
+    assert told["rows"] == {"training": 4800, "validation": 1600, "test": 1600}
+    assert told["notes"] == []
 
 
 def test_the_network_beats_saying_letter_by_letter() -> None:
