@@ -43,6 +43,8 @@ def write_inputs(folder: Path) -> None:
     phrases = [(f"{a} and {b}", f"{c} und {d}") for a, c in numbers.items() for b, d in numbers.items()]
     lines = ["english,german", *(",".join(pair) for pair in phrases)]
     (folder / "phrases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    reviews = [f"{i},A {word} film number {i},{word}" for i in range(60) for word in ("good", "bad")]
+    (folder / "reviews.csv").write_text("\n".join(["number,review,sentiment", *reviews]) + "\n")
     (folder / "quadratic.py").write_text("def objective(trial):\n    return trial.suggest_float('x', -9, 9) ** 2\n")
     (blobs,) = (block for block in blocks("python") if "class Blobs" in block)
     (folder / "blobs.py").write_text(blobs)

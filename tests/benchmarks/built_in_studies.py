@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from optuna.trial import FixedTrial
 from torch import Tensor
 
 import tuner
+from objectives.text import Text
 from tuner.assessment import decoded_metrics
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.members import make_member
@@ -76,10 +78,35 @@ def logistic_regression(_: Trainable, dataset: Dataset) -> Tensor:
     return torch.tensor(best.predict_log_proba(flat(test_part(dataset))))
 
 
+def of_texts(**counted: Any) -> Callable[[Trainable, Dataset], Tensor]:
+    """Return logistic regression on TF-IDF of what is ``counted``; its penalty is chosen by the validation part."""
+
+    def answer(trainable: Trainable, _: Dataset) -> Tensor:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        assert isinstance(trainable, Text)
+        texts, classes = trainable.texts.texts, trainable.encoded_targets()
+        models = []
+        for strength in (1.0, 10.0, 100.0):
+            model = make_pipeline(TfidfVectorizer(**counted), LogisticRegression(C=strength, max_iter=500))
+            model.fit(texts["training"], classes["training"])
+            models.append((model.score(texts["validation"], classes["validation"]), model))
+        best = max(models, key=lambda scored: scored[0])[1]
+        return torch.tensor(best.predict_log_proba(texts["test"]))
+
+    return answer
+
+
 MAJORITY = Yardstick(name="majority", answer=majority)
 LOGISTIC_REGRESSION = Yardstick(name="logistic regression", answer=logistic_regression)
 
+BAG_OF_WORDS = Yardstick(name="bag of words", answer=of_texts())
+CHARACTERS = Yardstick(name="bag of 1 to 3 characters", answer=of_texts(analyzer="char_wb", ngram_range=(1, 3)))
+
 STUDIES: dict[str, BuiltIn] = {
+    "languages": BuiltIn(task="15 languages of names", yardsticks=(MAJORITY, BAG_OF_WORDS, CHARACTERS), trials=14),
     "digits": BuiltIn(task="ten digits from 64 columns", yardsticks=(MAJORITY, LOGISTIC_REGRESSION)),
 }
 """Every built-in study that is measured, by name."""
