@@ -127,10 +127,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise _too_large(path, f"{image.width} × {image.height} pixels")
+                raise _too_large(path)
             yield image
     except Image.DecompressionBombError:
-        raise _too_large(path, f"more than {MOST_PIXELS // 10**6} million pixels") from None
+        raise _too_large(path) from None
     except FileNotFoundError:
         raise UnreadableImageError("no such file") from None
     except UnidentifiedImageError:
@@ -140,7 +140,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableImageError(reason.splitlines()[0][:80]) from None
 
 
-def _too_large(path: Path, size: str) -> DataError:
+def _too_large(path: Path) -> DataError:
     return DataError(
-        f"{path}: claims {size}; more than {MOST_PIXELS // 10**6} million are not read: make it smaller, or remove it"
+        f"{path}: claims more than {MOST_PIXELS // 10**6} million pixels, which are not read: make it smaller, "
+        "or remove it"
     )

@@ -53,8 +53,10 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def holds_class_folders(folder: Path) -> bool:
-    """Whether a folder holds folders that hold images, looking at no more of it than needed."""
+def holds_images(folder: Path) -> bool:
+    """Whether a folder, or a class folder in it, holds images, looking at no more of it than needed."""
+    if any(is_image(path) for path in islice(folder.iterdir(), _LOOKED_AT)):
+        return True
     return any(True for inner in class_folders(folder) for _ in images_in(inner, most=_LOOKED_AT))
 
 

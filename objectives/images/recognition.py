@@ -15,10 +15,10 @@ _LOOKED_AT = 8
 
 
 def is_images(source: Path) -> bool:
-    """Whether a path plainly holds images: class folders that hold some, or arrays of three axes or more."""
+    """Whether a path plainly holds images: a folder, mostly of class folders, or arrays of three axes or more."""
     try:
         if source.is_dir():
-            return files.holds_class_folders(source)
+            return files.holds_images(source)
     except OSError:
         return False
     if source.suffix.lower() not in _SUFFIXES:

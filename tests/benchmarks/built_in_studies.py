@@ -108,6 +108,10 @@ CHARACTERS = Yardstick(name="bag of 1 to 3 characters", answer=of_texts(analyzer
 STUDIES: dict[str, BuiltIn] = {
     "languages": BuiltIn(task="15 languages of names", yardsticks=(MAJORITY, BAG_OF_WORDS, CHARACTERS), trials=14),
     "digits": BuiltIn(task="ten digits from 64 columns", yardsticks=(MAJORITY, LOGISTIC_REGRESSION)),
+    "digits_images": BuiltIn(task="ten digits, 8 × 8 × 1", yardsticks=(MAJORITY, LOGISTIC_REGRESSION), trials=30),
+    "photo_patches": BuiltIn(
+        task="of which photo is a patch, 16 × 16 × 3", yardsticks=(MAJORITY, LOGISTIC_REGRESSION), trials=30
+    ),
 }
 """Every built-in study that is measured, by name."""
 

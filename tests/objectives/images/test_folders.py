@@ -207,7 +207,7 @@ def test_more_unreadable_images_than_not_are_refused(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_refused_without_being_read(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "photos", count=4)
     Pillow.new("1", (40_000, 40_000)).save(folder / "dots" / "bomb.png")
-    with pytest.raises(DataError, match=r"bomb.png: claims .*; more than 100 million are not read"):
+    with pytest.raises(DataError, match=r"bomb.png: claims more than 100 million pixels"):
         make_images(source=str(folder)).load()
 
 
