@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -46,8 +48,23 @@ def write_inputs(folder: Path) -> None:
     reviews = [f"{i},A {word} film number {i},{word}" for i in range(60) for word in ("good", "bad")]
     (folder / "reviews.csv").write_text("\n".join(["number,review,sentiment", *reviews]) + "\n")
     (folder / "quadratic.py").write_text("def objective(trial):\n    return trial.suggest_float('x', -9, 9) ** 2\n")
+    write_images(folder)
     (blobs,) = (block for block in blocks("python") if "class Blobs" in block)
     (folder / "blobs.py").write_text(blobs)
+
+
+def write_images(folder: Path) -> None:
+    """Write a folder of class folders, an NPZ file of arrays, and a table of the folder's images."""
+    chance = np.random.default_rng(0)
+    rows = ["file,brightness"]
+    for label, light in (("cats", 60), ("dogs", 120)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = chance.integers(light, light + 100, (12, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.png")
+            rows.append(f"photos/{label}/{number}.png,{pixels.mean():.2f}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    np.savez(folder / "scans.npz", X=chance.integers(0, 255, (40, 8, 8)).astype(np.uint8), label=np.arange(40) % 2)
 
 
 @pytest.mark.timeout(400)

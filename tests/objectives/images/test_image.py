@@ -35,6 +35,7 @@ def test_class_folders_and_arrays_of_images_are_recognised(tmp_path: Path) -> No
     np.save(tmp_path / "images.npy", images)
     for path in (
         photos,
+        photos / "dots",
         tmp_path / "split",
         *(tmp_path / f"{name}" for name in ("images.npz", "parts.npz", "images.npy")),
     ):
