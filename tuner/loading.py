@@ -23,6 +23,7 @@ BUILT_IN = {
     "image": "objectives.images:Image",
     "text": "objectives.text:Text",
     "translation": "objectives.translation:Translation",
+    "pretraining": "objectives.pretraining:Pretraining",
 }
 """The built-in objectives: name → import path."""
 ESTIMATORS = "objectives.estimators"

@@ -13,6 +13,13 @@ from objectives.tables.options import LabelledData, Names, Text, as_list
 class TextOptions(SupervisedOptions):
     """``[objective]`` of texts."""
 
+    pretrained: str = Field(
+        "",
+        description="a kept model of objective 'pretraining' to begin with (its name, folder or URL): it gives tokenizer "
+        "and encoder, and fine-tuning is what is searched; default: the network begins by chance",
+        examples=["locale_names"],
+    )
+
 
 class TextData(LabelledData):
     """``[data]`` of texts."""

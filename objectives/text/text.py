@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +14,14 @@ from objectives.supervised import Supervised, with_training
 from objectives.text.datasets import NAMES
 from objectives.text.hyperparameters import NETWORK, TOKENIZER, TRAINING_DEFAULTS
 from objectives.text.options import TextData, TextOptions
+from objectives.transformer.depth import by_depth
 from objectives.transformer.hyperparameters import layer_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from objectives.pretraining.fine_tuning import Pretrained
     from objectives.tables.target import Target
     from objectives.text.encodings import Encodings
     from objectives.text.preparing import PreparedTexts
@@ -41,6 +46,15 @@ class Text(Supervised):
         from objectives.text.recognition import is_text
 
         return is_text(source)
+
+    @cached_property
+    def pretrained(self) -> Pretrained | None:
+        """What the network begins with, if not with chance."""
+        if not self.options.pretrained:
+            return None
+        from objectives.pretraining.fine_tuning import Pretrained
+
+        return Pretrained.open(self.options.pretrained)
 
     @property
     def texts(self) -> PreparedTexts:
@@ -70,17 +84,39 @@ class Text(Supervised):
             for part, texts in self._texts.texts.items()
         }
         dataset = self.dataset(checksums)
-        self._encodings = Encodings(self._texts.texts, dataset)
+        began = self.pretrained
+        self._encodings = Encodings(
+            self._texts.texts, dataset, None if began is None else lambda *_: began.tokenizer
+        )
         return dataset
 
     def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
         """Return the texts as token numbers ``[N, L]`` (int32)."""
-        return self.encodings.of(params)
+        return self.encodings.of(self._whole(params))
+
+    def _whole(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a trial's hyperparameters with those that what it begins with fixes."""
+        return params if self.pretrained is None else {**params, **self.pretrained.params}
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
-        return with_training((*NETWORK, *TOKENIZER), TRAINING_DEFAULTS)
+        known = with_training((*NETWORK, *TOKENIZER), TRAINING_DEFAULTS)
+        return known if self.pretrained is None else self.pretrained.hyperparameters(known)
 
     def network(self, params: Mapping[str, Any]) -> nn.Module:
+        if self.pretrained is None:
+            return self._new_network(params)
+        return self.pretrained.begin(self._new_network(self._whole(params)))
+
+    def layers(self, module: nn.Module) -> Sequence[Sequence[str]]:
+        return by_depth(name for name, _ in module.named_parameters())
+
+    def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return the tokenizer, and what the outputs mean."""
+        tokenizer = self.encodings.tokenizer(self._whole(params)).to_json()
+        state = {"tokenizer.json": tokenizer, "target.json": asdict(self.target)}
+        return {file: json.dumps(held, ensure_ascii=False).encode() for file, held in state.items()}
+
+    def _new_network(self, params: Mapping[str, Any]) -> nn.Module:
         from objectives.text.encodings import longest
         from objectives.text.networks import BagOfEmbeddings, TransformerEncoder
 
@@ -94,7 +130,7 @@ class Text(Supervised):
             )
         return TransformerEncoder(
             vocabulary=vocabulary,
-            longest=longest(self.encodings.of(params)),
+            longest=int(params["max_length"]) if self.pretrained else longest(self.encodings.of(params)),
             layers=int(params["depth"]),
             shape=layer_shape(params),
             positions=params["positions"],
