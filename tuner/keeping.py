@@ -48,24 +48,18 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
         UsageError: for a trial that has not come to an end, a study without networks, and a name that is taken.
         NoFinishedTrialError: when no trial has finished.
     """
-    from tuner.loading import LoadedTrainable, load_objective
     from tuner.study import stored_spec
 
     spec = stored_spec(results)
-    row = results.best()[0] if trial is None else results.trial(trial)
-    if row.state not in ("finished", "pruned") or not row.attributes.get(attributes.EPOCHS):
-        raise UsageError(f"trial {row.number} is {row.state}; only one that finished or was pruned has a network")
+    row = _ended(results, trial)
     store = open_models(_url(results), spec.model.where)
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
         raise UsageError(
             f"there is a model '{name}' already; --replace puts this one in its place, --name gives another"
         )
-    loaded = load_objective(spec, where="the stored study")
-    if not isinstance(loaded, LoadedTrainable):
-        raise UsageError(f"study '{results.name}' tunes a plain function, which keeps no network for tuner")
-    rebuilt = _Rebuilt(results, spec, loaded, row)
-    files = {WEIGHTS: rebuilt.weights(), **loaded.trainable.artifacts(rebuilt.params)}
+    rebuilt = rebuild(results, trial=row.number)
+    files = {WEIGHTS: rebuilt.weights(), **rebuilt.trainable.artifacts(rebuilt.params)}
     place = store.save(name, files, _card(results, spec, row, rebuilt), replace=replace)
     return KeptModel(
         name=name, place=place, trial=row.number, epochs_trained=rebuilt.epochs_trained, scores=rebuilt.scores
@@ -95,7 +89,31 @@ def keep_best(results: Results) -> KeptModel | None:
     return keep(results, trial=best, name=name, replace=True)
 
 
-class _Rebuilt:
+def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
+    """Return the network of a trial, the best one unless told otherwise, with its data.
+
+    Raises:
+        UsageError: for a trial that has not come to an end, and a study without networks.
+        NoFinishedTrialError: when no trial has finished.
+    """
+    from tuner.loading import LoadedTrainable, load_objective
+    from tuner.study import stored_spec
+
+    spec, row = stored_spec(results), _ended(results, trial)
+    loaded = load_objective(spec, where="the stored study")
+    if not isinstance(loaded, LoadedTrainable):
+        raise UsageError(f"study '{results.name}' tunes a plain function, which keeps no network for tuner")
+    return Rebuilt(results, spec, loaded, row)
+
+
+def _ended(results: Results, trial: int | None) -> TrialRow:
+    row = results.best()[0] if trial is None else results.trial(trial)
+    if row.state not in ("finished", "pruned") or not row.attributes.get(attributes.EPOCHS):
+        raise UsageError(f"trial {row.number} is {row.state}; only one that finished or was pruned has a network")
+    return row
+
+
+class Rebuilt:
     """The network of a trial that has ended, as it was at its best epoch."""
 
     def __init__(self, results: Results, spec: StudySpec, loaded: LoadedTrainable, row: TrialRow) -> None:
@@ -173,7 +191,7 @@ def _scores(member: Member, cohort: Cohort) -> dict[str, float]:
     return {metric.name: float(metric(outputs, part.targets)) for metric in cohort.metrics}
 
 
-def _card(results: Results, spec: StudySpec, row: TrialRow, rebuilt: _Rebuilt) -> dict[str, Any]:
+def _card(results: Results, spec: StudySpec, row: TrialRow, rebuilt: Rebuilt) -> dict[str, Any]:
     """Return what is told of a model: from where it comes, what it is, what it scored."""
     scored = (attributes.TRAINING, attributes.VALIDATION, attributes.VERDICT, attributes.BEST_EPOCH)
     return {

@@ -15,7 +15,7 @@ class TextOptions(SupervisedOptions):
 
     pretrained: str = Field(
         "",
-        description="a kept model of objective 'pretraining' to begin with (its name, folder or URL): it gives tokenizer "
+        description="a kept model of objective 'pretraining' to begin with (name, folder or URL): it gives tokenizer "
         "and encoder, and fine-tuning is what is searched; default: the network begins by chance",
         examples=["locale_names"],
     )

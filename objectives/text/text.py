@@ -85,9 +85,7 @@ class Text(Supervised):
         }
         dataset = self.dataset(checksums)
         began = self.pretrained
-        self._encodings = Encodings(
-            self._texts.texts, dataset, None if began is None else lambda *_: began.tokenizer
-        )
+        self._encodings = Encodings(self._texts.texts, dataset, None if began is None else lambda *_: began.tokenizer)
         return dataset
 
     def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
