@@ -71,6 +71,30 @@ class Trainable(ABC):
             DataError: when the data cannot be used, with one line that names the file, the column and the remedy.
         """
 
+    def adopt(self, training: tuple[Any, Any], validation: tuple[Any, Any]) -> Dataset:
+        """Return samples that somebody holds in memory as :meth:`load` returns those of a file (see tuner.sklearn).
+
+        Each part is its inputs, an array ``[N, …]`` or a DataFrame, and its targets: class numbers ``[N]`` or values
+        ``[N, T]``. Override it where :meth:`network` needs to know more of the data than that.
+        """
+        import torch
+
+        from tuner.training import Dataset, Part
+
+        def part(inputs: Any, targets: Any) -> Part:
+            numbers = torch.as_tensor(targets)
+            return Part(
+                inputs=self.take(inputs), targets=numbers.float() if numbers.is_floating_point() else numbers.long()
+            )
+
+        return Dataset(training=part(*training), validation=part(*validation))
+
+    def take(self, inputs: Any) -> tuple[Tensor, ...]:
+        """Return inputs that somebody holds in memory as the network is called with them; float32 by default."""
+        import torch
+
+        return (torch.as_tensor(inputs).float(),)
+
     def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
         """Return what :meth:`load` gave as the network of ``params`` is to see it: tokenized by its tokenizer, say.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from objectives.tables import preprocessing
@@ -63,6 +64,18 @@ def prepare_table(data: TableData, *, task: str, seed: int) -> PreparedTable:
     notes: list[str] = []
     rows = _read_source(data, notes)
     others = read_others(rows, data, notes, unused=data.drop)
+    return _prepare(rows, others, data, task=task, seed=seed, notes=notes)
+
+
+def prepare_frame(frame: pl.DataFrame, data: TableData, *, task: str, seed: int) -> PreparedTable:
+    """Return a table that somebody holds in memory; see :func:`prepare_table`."""
+    rows = Rows(where=data.source, frame=normalise(frame), targets=as_list(data.target))
+    return _prepare(rows, {}, data, task=task, seed=seed, notes=[])
+
+
+def _prepare(
+    rows: Rows, others: Mapping[str, Rows], data: TableData, *, task: str, seed: int, notes: list[str]
+) -> PreparedTable:
     _check_columns(rows, data)
     labelled = split_labelled(rows, others, data, task=task, seed=seed, notes=notes)
     target, training = labelled.target, labelled.parts["training"].frame

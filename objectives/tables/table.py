@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from objectives.supervised import Supervised, with_training
@@ -15,7 +15,7 @@ from tuner.space import Choices, Fixed, Range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
     from objectives.tables.preparing import PreparedTable
     from objectives.tables.target import Target
@@ -87,6 +87,33 @@ class Table(Supervised):
         self._table = prepare_table(self.data, task=self.options.task, seed=self.seed)
         self.check_options()
         return self.dataset({name: (torch.tensor(part.inputs),) for name, part in self._table.parts.items()})
+
+    def adopt(self, training: tuple[Any, Any], validation: tuple[Any, Any]) -> Dataset:
+        """Return rows that somebody holds in memory, prepared as those of a file; numbers stay what they are."""
+        import torch
+
+        from objectives.tables.arrays import SPLIT, TARGET, labelled_frame
+        from objectives.tables.preparing import prepare_frame
+
+        frame, targets = labelled_frame(training, validation)
+        numbers = [name for name in frame.columns if frame[name].dtype.is_numeric() and not name.startswith(TARGET)]
+        adopted = {"source": "X", "target": targets, "split_column": SPLIT, "numbers": numbers}
+        self.data = self.data.model_copy(update=adopted)
+        table = prepare_frame(frame, self.data, task=self.options.task, seed=self.seed)
+        self._table = table
+        self.check_options()
+        dataset = self.dataset({name: (torch.tensor(part.inputs),) for name, part in table.parts.items()})
+        self._table = replace(table, parts={})  # what is kept with a fitted network is not its data
+        return dataset
+
+    def take(self, inputs: Any) -> tuple[Tensor, ...]:
+        import torch
+
+        from objectives.tables.arrays import feature_frame
+        from objectives.tables.reading import normalise
+
+        frame = normalise(feature_frame(inputs))
+        return (torch.tensor(self.table.preprocessing.transform(frame, where="X")),)
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
         return with_training(NETWORK)
