@@ -43,7 +43,9 @@ def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
     delimiter = options.delimiter.replace("\\t", "\t") or _sniff(text, prefer="\t" if tabbed else "")
     if len(delimiter) != 1:
         raise DataError(f"{name}: delimiter = {options.delimiter!r} must be one character")
-    header = next(_rows(text, delimiter))
+    header = next(_rows(text, delimiter), None)
+    if header is None:
+        raise DataError(f"{name}: is empty")
     _check_header(name, header, delimiter, options, text)
     try:
         frame = pl.read_csv(

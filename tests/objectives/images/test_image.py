@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +99,6 @@ def test_importing_the_objective_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SPACE = {"depth": 1, "width": 4, "batch_size": 8, "flip": False, "learning_rate": 0.05, "optimizer": "adam"}
 
 
@@ -176,15 +174,6 @@ def test_a_killed_study_of_augmented_images_goes_on_from_its_last_checkpoint(tmp
     assert len(curve) == EPOCHS
     for one, other in zip(curve, same, strict=True):
         assert {**one, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-3, abs=1e-5)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Networks this small are trained by one thread much faster than by two that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def storage(folder: Path) -> str:

@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 
 from objectives.text.datasets import LANGUAGES, load_built_in
 from tests.objectives.text.texts_kit import make_text, params
@@ -35,7 +34,6 @@ def test_a_network_beats_a_bag_of_words_and_the_commonest_language() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    torch.set_num_threads(1)
     text = make_text(source="languages", target="language", text="name")
     dataset = text.load()
     one = params(network="bag_of_embeddings", tokenizer="bpe", vocabulary=500, width=32, learning_rate=0.02)

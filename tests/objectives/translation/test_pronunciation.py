@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from objectives.text.tokenizers import padded
 from objectives.translation import Translation
 from objectives.translation.cmudict import load_cmudict
-from objectives.translation.preparing import Pairs
+from tests.benchmarks.simple_answers import said_by_letters
 from tests.objectives.translation.kit import PARAMS, recipe
 from tuner import study_file
 from tuner.edits import edit_distances
@@ -20,17 +19,6 @@ from tuner.spec import parse_spec
 from tuner.training import Cohort, Member
 
 WORDS, EPOCHS = 3000, 8
-
-
-def letter_by_letter(training: Pairs, words: Sequence[str]) -> list[str]:
-    """Say each letter as it is most often said in training words of as many phones as letters."""
-    heard: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for word, said in zip(training.sources, training.targets, strict=True):
-        phones = said.split()
-        if len(phones) == len(word):
-            for letter, phone in zip(word, phones, strict=True):
-                heard[letter][phone] += 1
-    return [" ".join(heard[letter].most_common(1)[0][0] for letter in word if letter in heard) for word in words]
 
 
 def compared(said: Sequence[str], right: Sequence[str]) -> tuple[float, float]:
@@ -88,7 +76,7 @@ def test_the_network_beats_saying_letter_by_letter() -> None:
         cohort.epoch()
     scores = objective.final_scores(member.module, objective.encode(dataset, params))
     training, validation = (objective.prepared.parts[part] for part in ("training", "validation"))
-    right, edits = compared(letter_by_letter(training, validation.sources), validation.targets)
+    right, edits = compared(said_by_letters(training, validation.sources), validation.targets)
     assert right == pytest.approx(0.045, abs=0.02)
     assert edits == pytest.approx(0.50, abs=0.03)
     assert scores["decoded_exact_match"] > right + 0.06

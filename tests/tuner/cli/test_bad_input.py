@@ -97,7 +97,7 @@ CASES = [
     pytest.param(rows(GOOD), [*TABLE, "--trials", "-5"], 2, "-5", id="negative trials"),
     pytest.param(rows(GOOD), [*TABLE, "--timeout", "soon"], 2, "soon", id="no duration"),
     pytest.param(rows(GOOD), [*TABLE, "--workers", "0"], 2, "0", id="no workers"),
-    pytest.param(rows(GOOD), [*TABLE, "--name", "../evil"], 2, "study name", id="a path for a name"),
+    pytest.param(rows(GOOD), [*TABLE, "--name", "../evil"], 2, "a name holds letters", id="a path for a name"),
     pytest.param(study_file("[traning]\n"), ["study.toml"], 2, "did you mean 'training'", id="typo in a study file"),
     pytest.param(study_file("epochs = ["), ["study.toml"], 2, "not valid TOML", id="broken TOML"),
     pytest.param(file("study.yaml", "a: [1\n"), ["study.yaml"], 2, "not valid YAML", id="broken YAML"),

@@ -5,6 +5,7 @@ import pytest
 
 from tests.tuner.cli.conftest import Run
 from tuner.cli.group import COMMANDS, cli
+from tuner.study_file import built_in_names
 
 NAMES = [name for section in COMMANDS.values() for name in section]
 
@@ -54,3 +55,8 @@ def test_the_help_lists_every_command(run: Run) -> None:
 
 def test_the_version_is_shown(run: Run) -> None:
     assert run("--version").stdout.startswith("tuner ")
+
+
+def test_the_help_of_start_lists_every_built_in_study(run: Run) -> None:
+    text = " ".join(run("start", "--help").stdout.split())
+    assert f"a built-in study ({', '.join(built_in_names())})" in text
