@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.errors import SpecError
+from tuner.errors import SpecError, UsageError
 from tuner.sections import nearest
 from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space, parse_parameter
 from tuner.training.recipe import OPTIMIZERS, SCHEDULES
@@ -33,8 +33,15 @@ def build_space(known: Sequence[Hyperparameter], written: Mapping[str, Any], *, 
 
     Raises:
         SpecError: for an unknown name, a range or choice that is not legal, naming ``where``, the key and the value.
+        UsageError: when two of ``known`` have one name.
     """
     catalogue = {hyper.name: hyper for hyper in known}
+    for hyper in known:
+        if hyper is not catalogue[hyper.name]:
+            raise UsageError(
+                f"hyperparameters(): '{hyper.name}' is declared twice ({hyper.description}; "
+                f"{catalogue[hyper.name].description}); give one another name, or leave one out"
+            )
     parameters = {hyper.name: hyper.default for hyper in known}
     for name, value in written.items():
         if name not in catalogue:

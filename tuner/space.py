@@ -321,11 +321,19 @@ def widened(old: Space, new: Space) -> list[str]:
     lines = []
     for name, parameter in old.parameters.items():
         if name not in new.parameters:
-            lines.append(f"space.{name}: {_show(parameter)} → absent")
+            lines.append(f"space.{name}: {_show(parameter)} → absent{_comes_with(parameter)}")
         elif not new[name].contains(parameter):
-            lines.append(f"space.{name}: {_show(parameter)} → {_show(new[name])}")
-    lines += [f"space.{name}: absent → {_show(p)}" for name, p in new.parameters.items() if name not in old.parameters]
+            rule = "a list of choices stays as it is" if isinstance(parameter, Choices) else "it may only become wider"
+            lines.append(f"space.{name}: {_show(parameter)} → {_show(new[name])} ({rule})")
+    for name, parameter in new.parameters.items():
+        if name not in old.parameters:
+            lines.append(f"space.{name}: absent → {_show(parameter)}{_comes_with(parameter)}")
     return lines
+
+
+def _comes_with(parameter: Parameter) -> str:
+    """Why a parameter is there or not, though nobody wrote it: another one's values call for it."""
+    return f" (it comes with {', '.join(parameter.when)}, whose values must stay)" if parameter.when else ""
 
 
 def _show(parameter: Parameter) -> str:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.errors import SpecError
-from tuner.hyperparameters import TRAINING, build_space
+from tuner.errors import SpecError, UsageError
+from tuner.hyperparameters import TRAINING, Hyperparameter, build_space
 from tuner.space import Choices, Fixed, Range, Space, parse_parameter, widened
 
 
@@ -91,6 +91,12 @@ def test_a_space_names_the_key_the_value_and_the_remedy(space: dict[str, Any], l
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_of_ones_own_that_training_has_already_is_refused() -> None:
+    mine = Hyperparameter(name="gamma", default=Fixed(value=2.0), description="of the focal loss")
+    with pytest.raises(UsageError, match=r"'gamma' is declared twice \(of the focal loss; .*\); give one another name"):
+        build_space([mine, *TRAINING], {}, where="test")
+
+
 def test_a_parameter_of_one_choice_is_searched_there_only() -> None:
     space = build_space(TRAINING, {}, where="test")
     for seed in range(20):
@@ -120,6 +126,16 @@ def test_a_wider_space_may_go_on_and_a_narrower_may_not() -> None:
     assert not widened(old, wider)
     narrower = Space({"a": Range(low=0.2, high=1.0), "b": Choices(choices=("x", "y", "z")), "c": Fixed(value=2.0)})
     assert [line.split(":")[0] for line in widened(old, narrower)] == ["space.a", "space.b", "space.c"]
+
+
+def test_what_a_study_cannot_go_on_with_says_why() -> None:
+    old = build_space(TRAINING, {"optimizer": "adam"}, where="test")
+    assert "space.momentum: absent → 0..0.99 (it comes with optimizer, whose values must stay)" in widened(
+        old, build_space(TRAINING, {"optimizer": ["adam", "sgd"]}, where="test")
+    )
+    assert widened(Space({"a": Choices(choices=("x", "y"))}), Space({"a": Choices(choices=("x", "z"))})) == [
+        "space.a: ['x', 'y'] → ['x', 'z'] (a list of choices stays as it is)"
+    ]
 
 
 def test_a_grid_covers_choices_and_short_ranges_in_full() -> None:
