@@ -66,7 +66,7 @@ def write_images(folder: Path) -> None:
     np.savez(folder / "scans.npz", X=chance.integers(0, 255, (40, 8, 8)).astype(np.uint8), label=np.arange(40) % 2)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
     write_inputs(tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

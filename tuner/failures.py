@@ -67,10 +67,10 @@ def _cut(report: traceback.TracebackException) -> None:
     frames = list(report.stack)
     own = [frame for frame in frames if not _lies_in(frame, _OURS) and not _lies_in(frame, _LIBRARIES)]
     if not own:
-        own = (
-            list(itertools.dropwhile(lambda frame: _lies_in(frame, _OURS) or "<frozen" in frame.filename, frames))
-            or frames
-        )
+        own = list(itertools.dropwhile(lambda frame: _lies_in(frame, _OURS) or "<frozen" in frame.filename, frames))
+    says_where = report.exc_type is not None and issubclass(report.exc_type, SyntaxError)
+    if not own and not says_where:
+        own = frames
     report.stack = traceback.StackSummary.from_list(own)
     for other in (report.__cause__, report.__context__):
         if other is not None:

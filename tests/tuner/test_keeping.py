@@ -121,5 +121,6 @@ def test_a_network_that_comes_out_otherwise_is_told(
     with closing(sqlite3.connect(tmp_path / "tuner.db")) as other, other:
         other.execute("UPDATE trial_values SET value = 0.123")
     monkeypatch.setattr(logging.getLogger("tuner"), "propagate", True)
+    caplog.set_level(logging.WARNING, logger="tuner")
     keep(study.load("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}"))
     assert "had accuracy 0.123; trained again on this machine" in caplog.text
