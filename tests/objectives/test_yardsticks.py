@@ -72,8 +72,9 @@ CASES = {
 
 
 def test_every_built_in_study_is_compared_with_simple_answers() -> None:
-    assert {*CASES, "languages", "pronunciation"} == set(study_file.built_in_names())
-    assert set(built_in_studies.STUDIES) == set(study_file.built_in_names())
+    pre_training = {"locale_names", "few_labels"}  # compared with training from chance: benchmarks/fine_tuning.py
+    assert {*CASES, "languages", "pronunciation"} == set(study_file.built_in_names()) - pre_training
+    assert set(built_in_studies.STUDIES) == set(study_file.built_in_names()) - pre_training
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -114,13 +114,10 @@ def test_a_kept_network_is_begun_with_by_its_name(tmp_path: Path) -> None:
         studies.create(tmp_path, name="third", model={"start_from": "quik"})
 
 
-def test_a_network_that_comes_out_otherwise_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_comes_out_otherwise_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     finished(tmp_path)
     with closing(sqlite3.connect(tmp_path / "tuner.db")) as other, other:
         other.execute("UPDATE trial_values SET value = 0.123")
-    monkeypatch.setattr(logging.getLogger("tuner"), "propagate", True)
     caplog.set_level(logging.WARNING, logger="tuner")
     keep(study.load("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}"))
     assert "had accuracy 0.123; trained again on this machine" in caplog.text

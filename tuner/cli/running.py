@@ -70,9 +70,9 @@ def start(
 ) -> None:
     """Create a study and run it on this machine until its budget is spent.
 
-    What is tuned: a built-in study (breast_cancer, diabetes, digits, digits_images, iris, languages, linnerud,
-    photo_patches, pronunciation, wine), a study file (`tuner init` writes one), your own objective as module:attribute
-    or file.py:attribute, or data of your own with --data and --target.
+    What is tuned: a built-in study (breast_cancer, diabetes, digits, digits_images, few_labels, iris, languages,
+    linnerud, locale_names, photo_patches, pronunciation, wine), a study file (`tuner init` writes one), your own
+    objective as module:attribute or file.py:attribute, or data of your own with --data and --target.
 
     Ctrl-C leaves a study that `tuner resume` continues.
 

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+LOGGERS = ("tuner", "tuner.notes", "storage", "objectives")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were() -> Iterator[None]:
+    """A command that runs in this process sets up where it writes to; the next test finds nothing of it."""
+    kept = [(logging.getLogger(name), list(logging.getLogger(name).handlers)) for name in LOGGERS]
+    settings = [(logger.level, logger.propagate) for logger, _ in kept]
+    yield
+    for (logger, handlers), (level, propagate) in zip(kept, settings, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
