@@ -51,18 +51,17 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
     from tuner.study import stored_spec
 
     spec = stored_spec(results)
-    row = _ended(results, trial)
     store = open_models(_url(results), spec.model.where)
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
         raise UsageError(
             f"there is a model '{name}' already; --replace puts this one in its place, --name gives another"
         )
-    rebuilt = rebuild(results, trial=row.number)
+    rebuilt = rebuild(results, trial=trial)
     files = {WEIGHTS: rebuilt.weights(), **rebuilt.trainable.artifacts(rebuilt.params)}
-    place = store.save(name, files, _card(results, spec, row, rebuilt), replace=replace)
+    place = store.save(name, files, _card(results, spec, rebuilt), replace=replace)
     return KeptModel(
-        name=name, place=place, trial=row.number, epochs_trained=rebuilt.epochs_trained, scores=rebuilt.scores
+        name=name, place=place, trial=rebuilt.row.number, epochs_trained=rebuilt.epochs_trained, scores=rebuilt.scores
     )
 
 
@@ -96,14 +95,17 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
         UsageError: for a trial that has not come to an end, and a study without networks.
         NoFinishedTrialError: when no trial has finished.
     """
+    from tuner.fittable import Fittable
     from tuner.loading import LoadedTrainable, load_objective
     from tuner.study import stored_spec
 
-    spec, row = stored_spec(results), _ended(results, trial)
+    spec = stored_spec(results)
     loaded = load_objective(spec, where="the stored study")
     if not isinstance(loaded, LoadedTrainable):
         raise UsageError(f"study '{results.name}' tunes a plain function, which keeps no network for tuner")
-    return Rebuilt(results, spec, loaded, row)
+    if isinstance(loaded.trainable, Fittable):
+        raise UsageError(f"study '{results.name}' fits estimators of scikit-learn, which are no networks to keep")
+    return Rebuilt(results, spec, loaded, _ended(results, trial))
 
 
 def _ended(results: Results, trial: int | None) -> TrialRow:
@@ -126,6 +128,7 @@ class Rebuilt:
         from tuner.warm_start import WarmStart
 
         self.trainable = loaded.trainable
+        self.row = row
         dataset = self.trainable.load()
         check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
         self.metrics = decoded_metrics(self.trainable)
@@ -184,15 +187,17 @@ class Rebuilt:
 
 
 def _scores(member: Member, cohort: Cohort) -> dict[str, float]:
-    from tuner.training import predict
+    from tuner.training.judging import judge
+    from tuner.training.network import predict
 
-    part = cohort.data_of(member).validation
-    outputs = predict(member.module.to(cohort.device), part.inputs).unsqueeze(0)
-    return {metric.name: float(metric(outputs, part.targets)) for metric in cohort.metrics}
+    module, part = member.module.to(cohort.device), cohort.data_of(member).validation
+    _, scores = judge(lambda feeds: predict(module, feeds).unsqueeze(0), part, member.loss, cohort.metrics)
+    return {metric.name: float(score) for metric, score in zip(cohort.metrics, scores, strict=True)}
 
 
-def _card(results: Results, spec: StudySpec, row: TrialRow, rebuilt: Rebuilt) -> dict[str, Any]:
+def _card(results: Results, spec: StudySpec, rebuilt: Rebuilt) -> dict[str, Any]:
     """Return what is told of a model: from where it comes, what it is, what it scored."""
+    row = rebuilt.row
     scored = (attributes.TRAINING, attributes.VALIDATION, attributes.VERDICT, attributes.BEST_EPOCH)
     return {
         "kept": dt.datetime.now().astimezone().isoformat(timespec="seconds"),

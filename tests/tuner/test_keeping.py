@@ -121,3 +121,9 @@ def test_a_network_that_comes_out_otherwise_is_told(tmp_path: Path, caplog: pyte
     caplog.set_level(logging.WARNING, logger="tuner")
     keep(study.load("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}"))
     assert "had accuracy 0.123; trained again on this machine" in caplog.text
+
+
+def test_a_study_of_estimators_has_no_network_to_keep(tmp_path: Path) -> None:
+    tree = {"objective": {"name": "sklearn.tree.DecisionTreeClassifier"}, "space": {"max_depth": 3}, "training": {}}
+    with pytest.raises(UsageError, match="study 'quick' fits estimators of scikit-learn"):
+        keep(studies.create(tmp_path, **SMALL | tree))

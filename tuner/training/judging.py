@@ -54,7 +54,8 @@ def judge(predict: Predict, part: Part, loss: Loss, metrics: Sequence[Metric]) -
     else:
         outputs = predict(part.feeds)
         losses = loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
-        scores = [metric(_harmless(outputs, losses), part.targets) for metric in metrics]
+        healthy = _harmless(outputs, losses)
+        scores = [metric(healthy, part.targets) for metric in metrics]
     return losses, [torch.where(losses.isfinite(), score, torch.nan) for score in scores]
 
 
