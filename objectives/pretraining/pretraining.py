@@ -42,7 +42,7 @@ class Pretraining(Trainable):
     def __init__(self, options: PretrainingOptions, data: PretrainingData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)
         self._texts: PreparedTexts | None = None
-        self._encoded: dict[TokenizerKey, tuple[Tokenizer, Dataset]] = {}
+        self._encoded: dict[TokenizerKey, Dataset] = {}
 
     @property
     def texts(self) -> PreparedTexts:
@@ -63,9 +63,9 @@ class Pretraining(Trainable):
 
     def encode(self, dataset: Dataset, params: Mapping[str, Any]) -> Dataset:
         """Return the texts as windows of tokens, see :mod:`objectives.pretraining.sequences`."""
-        return self._encoding(params)[1]
+        return self._encoding(params)
 
-    def _encoding(self, params: Mapping[str, Any]) -> tuple[Tokenizer, Dataset]:
+    def _encoding(self, params: Mapping[str, Any]) -> Dataset:
         from objectives.pretraining.sequences import Masking, TokenizerKey, make_parts
         from objectives.text.tokenizers import Tokenizer
         from tuner.training import Dataset
@@ -77,7 +77,9 @@ class Pretraining(Trainable):
             masked = self.options.learns == "masked"
             masking = Masking(vocabulary=len(tokenizer), share=self.options.mask_share) if masked else None
             parts = make_parts(texts, tokenizer, key.max_length, masking=masking, seed=self.seed)
-            self._encoded[key] = tokenizer, Dataset(training=parts["training"], validation=parts["validation"])
+            self._encoded[key] = Dataset(
+                training=parts["training"], validation=parts["validation"], info={TOKENIZER: tokenizer}
+            )
         return self._encoded[key]
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
@@ -88,7 +90,7 @@ class Pretraining(Trainable):
         from objectives.transformer.hyperparameters import layer_shape
 
         return LanguageModel(
-            vocabulary=len(self._encoding(params)[0]),
+            vocabulary=len(self._encoding(params).info[TOKENIZER]),
             longest=int(params["max_length"]),
             layers=int(params["depth"]),
             shape=layer_shape(params),
@@ -113,14 +115,14 @@ class Pretraining(Trainable):
 
     def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
         """Return the tokenizer, without which the network is of no use."""
-        return {TOKENIZER: json.dumps(self._encoding(params)[0].to_json(), ensure_ascii=False).encode()}
+        tokenizer: Tokenizer = self._encoding(params).info[TOKENIZER]
+        return {TOKENIZER: json.dumps(tokenizer.to_json(), ensure_ascii=False).encode()}
 
     def final_scores(self, module: nn.Module, dataset: Dataset) -> dict[str, Any]:
         """Return, for some texts of the validation part, what the network makes of their hidden tokens."""
         if self.options.learns != "masked":
             return {}
-        tokenizer = next(tokenizer for tokenizer, its in self._encoded.values() if _same(its, dataset))
-        return {"examples": _examples(module, dataset.validation, tokenizer)}
+        return {"examples": _examples(module, dataset.validation, dataset.info[TOKENIZER])}
 
     def describe(self) -> dict[str, Any]:
         """Return the source, how many texts the parts have and how long they are, notes for a person."""
@@ -141,11 +143,6 @@ def _checksums(texts: Sequence[str]) -> Part:
 
     marks = torch.tensor([zlib.crc32(text.encode("utf-8", "replace")) for text in texts])
     return Part(inputs=(marks,), targets=torch.zeros(len(texts), dtype=torch.int64))
-
-
-def _same(one: Dataset, placed: Dataset) -> bool:
-    """Whether a data set on a device is this one: what varies its batches is its own."""
-    return one.training.vary == placed.training.vary and len(one.training) == len(placed.training)
 
 
 def _examples(module: nn.Module, part: Part, tokenizer: Tokenizer) -> list[dict[str, str]]:
