@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
 from tuner import metrics
 from tuner.errors import DataError, UsageError
-from tuner.hyperparameters import TRAINING, Hyperparameter
 from tuner.sections import nearest
-from tuner.space import Parameter
 from tuner.trainable import ObjectiveOptions, Trainable
 
 if TYPE_CHECKING:
@@ -178,16 +175,3 @@ class Supervised(Trainable):
         numbers = np.arange(len(target.classes))
         weights = compute_class_weight("balanced", classes=numbers, y=self.encoded_targets()["training"])
         return tuple(weights.tolist())
-
-
-def with_training(
-    network: Sequence[Hyperparameter], defaults: Mapping[str, Parameter] | None = None
-) -> tuple[Hyperparameter, ...]:
-    """Return a network's hyperparameters amid those of training: the learning rate goes first.
-
-    ``defaults`` are how some of training's are searched unless a person says otherwise.
-    """
-    own = defaults or {}
-    training = [replace(hyper, default=own.get(hyper.name, hyper.default)) for hyper in TRAINING]
-    first = [hyper for hyper in training if hyper.name == "learning_rate"]
-    return (*first, *network, *(hyper for hyper in training if hyper not in first))

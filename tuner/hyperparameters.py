@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tuner.errors import SpecError, UsageError
@@ -270,3 +270,16 @@ TRAINING: tuple[Hyperparameter, ...] = (
         description="how slowly the squared gradient is forgotten: RMSprop 0.99, Adadelta 0.9 unless given",
     ),
 )
+
+
+def with_training(
+    network: Sequence[Hyperparameter], defaults: Mapping[str, Parameter] | None = None
+) -> tuple[Hyperparameter, ...]:
+    """Return a network's hyperparameters amid those of training: the learning rate goes first.
+
+    ``defaults`` are how some of training's are searched unless a person says otherwise.
+    """
+    own = defaults or {}
+    training = [replace(hyper, default=own.get(hyper.name, hyper.default)) for hyper in TRAINING]
+    first = [hyper for hyper in training if hyper.name == "learning_rate"]
+    return (*first, *network, *(hyper for hyper in training if hyper not in first))

@@ -10,8 +10,8 @@ from objectives.images import datasets
 from objectives.images.hyperparameters import NETWORK, augmentation
 from objectives.images.options import ImageData, ImageOptions
 from objectives.images.recognition import are_photos, is_images
-from objectives.supervised import Supervised, with_training
-from tuner.hyperparameters import Hyperparameter
+from objectives.supervised import Supervised
+from tuner.hyperparameters import Hyperparameter, with_training
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from objectives.text.hyperparameters import KINDS, LEAST_VOCABULARY
 from objectives.transformer.hyperparameters import LAYERS
-from tuner.hyperparameters import TRAINING, Hyperparameter
+from tuner.hyperparameters import Hyperparameter, with_training
 from tuner.space import Choices, Fixed, Parameter, Range
 
 _TOKENIZER: tuple[Hyperparameter, ...] = (
@@ -47,7 +47,7 @@ _NETWORK: tuple[Hyperparameter, ...] = (
         maximum=100,
         description="layers of the Transformer",
     ),
-    *LAYERS,
+    *(replace(hyper, default=Range(low=0.0, high=0.2)) if hyper.name == "dropout" else hyper for hyper in LAYERS),
 )
 _DEFAULTS: Mapping[str, Parameter] = {
     "learning_rate": Range(low=3e-4, high=1e-2, log=True),
@@ -55,16 +55,10 @@ _DEFAULTS: Mapping[str, Parameter] = {
     "weight_decay": Range(low=1e-3, high=0.3, log=True),
     "batch_size": Choices(choices=(32, 64, 128)),
     "schedule": Choices(choices=("cosine", "one_cycle")),
-    "dropout": Range(low=0.0, high=0.2),
     "l1": Fixed(value=0.0),
     "l2": Fixed(value=0.0),
     "gradient_clip": Fixed(value=1.0),
 }
 """Where pre-training is searched otherwise than a multilayer perceptron."""
 
-_FIRST = [hyper for hyper in TRAINING if hyper.name == "learning_rate"]
-_REST = [hyper for hyper in TRAINING if hyper.name != "learning_rate"]
-HYPERPARAMETERS: tuple[Hyperparameter, ...] = tuple(
-    replace(hyper, default=_DEFAULTS.get(hyper.name, hyper.default))
-    for hyper in (*_FIRST, *_NETWORK, *_TOKENIZER, *_REST)
-)
+HYPERPARAMETERS = with_training((*_NETWORK, *_TOKENIZER), _DEFAULTS)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from objectives.supervised import Supervised, with_training
+from objectives.supervised import Supervised
 from objectives.tables.datasets import NAMES
 from objectives.tables.options import TableData, TableOptions
-from tuner.hyperparameters import Hyperparameter
+from tuner.hyperparameters import Hyperparameter, with_training
 from tuner.space import Choices, Fixed, Range
 
 if TYPE_CHECKING:

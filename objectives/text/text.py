@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objectives.supervised import Supervised, with_training
+from objectives.supervised import Supervised
 from objectives.text.datasets import NAMES
 from objectives.text.hyperparameters import NETWORK, TOKENIZER, TRAINING_DEFAULTS
 from objectives.text.options import TextData, TextOptions
 from objectives.transformer.depth import by_depth
 from objectives.transformer.hyperparameters import layer_shape
+from tuner.hyperparameters import with_training
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

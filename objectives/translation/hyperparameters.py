@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from objectives.text.hyperparameters import KINDS, LEAST_VOCABULARY
 from objectives.transformer.hyperparameters import LAYERS
-from tuner.hyperparameters import TRAINING, Hyperparameter
+from tuner.hyperparameters import Hyperparameter, with_training
 from tuner.space import Choices, Fixed, Parameter, Range
 
 NETWORK: tuple[Hyperparameter, ...] = (
@@ -79,6 +77,4 @@ OWN_DEFAULTS: dict[str, Parameter] = {
 }
 """Where a Transformer is searched otherwise than a multilayer perceptron."""
 
-_TRAINING = tuple(replace(hyper, default=OWN_DEFAULTS.get(hyper.name, hyper.default)) for hyper in TRAINING)
-_FIRST = tuple(hyper for hyper in _TRAINING if hyper.name == "learning_rate")
-HYPERPARAMETERS = (*_FIRST, *NETWORK, *TOKENIZERS, *(hyper for hyper in _TRAINING if hyper not in _FIRST))
+HYPERPARAMETERS = with_training((*NETWORK, *TOKENIZERS), OWN_DEFAULTS)
