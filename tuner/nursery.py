@@ -6,6 +6,7 @@ to fork, with the standard files of the new process, or how one of them ended, b
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -24,8 +25,10 @@ def main(channel: socket.socket, imports: Sequence[str]) -> None:
     """Fork when asked, tell how those that were forked ended, end when the other side does."""
     for number in (signal.SIGINT, signal.SIGTERM):  # what a terminal sends to all of us is for the workers
         signal.signal(number, signal.SIG_IGN)
+    gc.disable()  # next to nothing that imports make is garbage
     for name in imports:
         importlib.import_module(name)
+    gc.freeze()  # what is here stays: no child's collector need look at it, and so copy it, at work or at its end
     # OpenBLAS has threads from the start; it ends them before a fork and starts them after it.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     while True:
@@ -38,6 +41,7 @@ def main(channel: socket.socket, imports: Sequence[str]) -> None:
             continue
         pid = os.fork()
         if pid == 0:
+            gc.enable()
             channel.close()
             _be_worker(files)
             return

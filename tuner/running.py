@@ -27,6 +27,7 @@ log = logging.getLogger("tuner")
 
 Observer = Callable[["Results"], None]
 """Called a few times a second while a study runs, and once at its end."""
+WATCH_SECONDS = 0.05
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -157,11 +158,14 @@ def run(
 
 
 def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> None:
+    observed = 0.0
     while launcher.alive:
         launcher.watch()
-        if observer is not None:
+        if observer is not None and time.monotonic() - observed >= OBSERVE_SECONDS:
             observer(results)
-        time.sleep(OBSERVE_SECONDS)
+            observed = time.monotonic()
+        if launcher.alive:
+            time.sleep(WATCH_SECONDS)
 
 
 def _replace(results: Results, settings: WorkerSettings, pid: int, how: str) -> None:

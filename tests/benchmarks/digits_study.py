@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.digits_study [TRIALS] [PROCESSES]
 
-The plain way asks its sampler and then trains what the tuner has tried: chance would compare the sizes of networks.
+The plain way asks its sampler and its pruner, and trains what the tuner has tried, for as many epochs: otherwise chance
+would compare the sizes of networks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main() -> None:
     processes = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     ours = tuned(trials=trials, processes=processes)
     print(f"tuner      {ours}", flush=True)
-    plain = plain_way.run("digits", trials=trials, processes=processes, configurations=ours.configurations)
+    plain = plain_way.run("digits", trials=trials, processes=processes, tried=ours.tried)
     print(f"plain way  {plain}", flush=True)
     print(f"time of the tuner / time of the plain way: {ours.seconds / plain.seconds:.3f}", end="")
     print(f"; of the CPU: {ours.cpu_seconds / plain.cpu_seconds:.3f}")

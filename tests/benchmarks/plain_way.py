@@ -28,6 +28,14 @@ from tuner.study import read_spec
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What a trial trained."""
+
+    params: Mapping[str, Any]
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a study came to."""
 
@@ -39,8 +47,8 @@ class Outcome:
     epochs: int
     reached: float | None = None
     """Seconds until a trial had ended that reached what was sought."""
-    configurations: tuple[Mapping[str, Any], ...] = ()
-    """The hyperparameters of its trials, by number."""
+    tried: tuple[Tried, ...] = ()
+    """By the trials' numbers."""
 
     def __str__(self) -> str:
         rate = self.trials / self.seconds * 60
@@ -85,7 +93,7 @@ def outcome(study: optuna.Study, clock: Clock, target: float | None) -> Outcome:
         best=study.best_value,
         epochs=sum(len(trial.intermediate_values) for trial in trials),
         reached=(min(ended) - clock.started).total_seconds() if ended else None,
-        configurations=tuple(trial.params for trial in trials),
+        tried=tuple(Tried(params=trial.params, epochs=len(trial.intermediate_values)) for trial in trials),
     )
 
 
@@ -96,11 +104,12 @@ def run(
     processes: int,
     settings: tuple[str, ...] = (),
     target: float | None = None,
-    configurations: Sequence[Mapping[str, Any]] = (),
+    tried: Sequence[Tried] = (),
 ) -> Outcome:
     """Run the study the plain way in so many processes, until a trial reaches the target.
 
-    Where ``configurations`` are given, each trial asks the sampler, as always, and then trains the one of its number.
+    Where it is said what another study ``tried``, each trial asks the sampler and the pruner, as always, and trains
+    what the one of its number did, for as many epochs: then the work is the same, whatever the weights began with.
     """
     spec, _ = read_spec(source, settings=settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +120,7 @@ def run(
         shares = [trials // processes + (i < trials % processes) for i in range(processes)]
         context = multiprocessing.get_context("spawn")
         workers = [
-            context.Process(target=work, args=(url, spec, share, i, target, configurations))
+            context.Process(target=work, args=(url, spec, share, i, target, tried))
             for i, share in enumerate(shares)
         ]
         for worker in workers:
@@ -135,7 +144,7 @@ def work(
     trials: int,
     index: int,
     target: float | None,
-    configurations: Sequence[Mapping[str, Any]],
+    tried: Sequence[Tried],
 ) -> None:
     """Run one process's share."""
     torch.set_num_threads(1)
@@ -155,8 +164,9 @@ def work(
 
     def objective(trial: optuna.Trial) -> float:
         params = loaded.space.suggest(trial)
-        if configurations:
-            params = loaded.space.suggest(optuna.trial.FixedTrial(dict(configurations[trial.number])))
+        same = tried[trial.number] if tried else None
+        if same is not None:
+            params = loaded.space.suggest(optuna.trial.FixedTrial(dict(same.params)))
         model = network(params, inputs, classes)
         training = DataLoader(
             TensorDataset(dataset.training.inputs[0], dataset.training.targets),
@@ -164,7 +174,7 @@ def work(
             shuffle=True,
         )
         validation = DataLoader(TensorDataset(dataset.validation.inputs[0], dataset.validation.targets), batch_size=512)
-        return train(trial, model, params, spec, training, validation)
+        return train(trial, model, params, spec, training, validation, ends_after=same.epochs if same else None)
 
     def stop_at_target(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
         if target is not None and any(trial.value is not None and trial.value >= target for trial in study.trials):
@@ -195,8 +205,10 @@ def train(
     spec: StudySpec,
     training: DataLoader[Any],
     validation: DataLoader[Any],
+    *,
+    ends_after: int | None,
 ) -> float:
-    """Train and return the best validation accuracy."""
+    """Train and return the best validation accuracy; with ``ends_after``, for so many epochs, whatever they bring."""
     epochs, stopping = spec.training.epochs, spec.training.early_stopping
     optimizer = make_optimizer(model, params)
     scheduler = make_schedule(optimizer, params, epochs, len(training))
@@ -227,7 +239,12 @@ def train(
         accuracy = right / total
         best, stale = (accuracy, 0) if accuracy > best else (best, stale + 1)
         trial.report(accuracy, epoch)
-        if trial.should_prune():
+        prune = trial.should_prune()
+        if epoch == ends_after:
+            break
+        if ends_after is not None:
+            continue
+        if prune:
             raise optuna.TrialPruned
         if stopping.patience and stale >= stopping.patience:
             break
