@@ -120,8 +120,7 @@ def run(
         shares = [trials // processes + (i < trials % processes) for i in range(processes)]
         context = multiprocessing.get_context("spawn")
         workers = [
-            context.Process(target=work, args=(url, spec, share, i, target, tried))
-            for i, share in enumerate(shares)
+            context.Process(target=work, args=(url, spec, share, i, target, tried)) for i, share in enumerate(shares)
         ]
         for worker in workers:
             worker.start()
