@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from objectives.parts import inner_folders, roots
+
 SUFFIXES = frozenset(
     (
         ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
@@ -14,18 +16,6 @@ SUFFIXES = frozenset(
     )
 )  # fmt: skip
 """Endings of files that are taken for images."""
-PART_FOLDERS = {
-    "train": "training",
-    "training": "training",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
-"""Names of folders that hold the class folders of one part."""
 _LOOKED_AT = 2000
 """Entries of a folder that are looked at before it is said to hold no image."""
 
@@ -68,28 +58,19 @@ def images_in(folder: Path, *, most: int | None = None) -> Iterator[Path]:
 
 def class_folders(folder: Path) -> list[Path]:
     """Return the class folders of a folder, or those of its folders for parts."""
-    return [name for _, root in _roots(folder) for name in _folders(root)]
-
-
-def _roots(folder: Path) -> list[tuple[str, Path]]:
-    """Return the folders that hold class folders, each after the part it is for: nothing where there are no parts."""
-    named = [(PART_FOLDERS.get(inner.name.lower(), ""), inner) for inner in _folders(folder)]
-    parts = {part for part, _ in named}
-    if "training" in parts and (len(parts - {""}) > 1 or "" not in parts):
-        return [(part, inner) for part, inner in named if part]
-    return [("", folder)]
+    return [one for root in roots(folder) for one in root.classes()]
 
 
 def find_images(folder: Path) -> ClassFolders:
     """Return all images of a folder of class folders, in the order of their names."""
-    roots = _roots(folder)
+    found = roots(folder)
     paths: list[Path] = []
     labels: list[str] = []
     parts: list[str] = []
     empty: list[Path] = []
     others: list[Path] = []
-    for part, root in roots:
-        for name in _folders(root):
+    for root in found:
+        for name in root.classes():
             files = [path for path in sorted(name.rglob("*")) if path.is_file() and not _is_hidden(path, name)]
             images = [path for path in files if is_image(path)]
             others += [path for path in files if not is_image(path)]
@@ -97,15 +78,11 @@ def find_images(folder: Path) -> ClassFolders:
                 empty.append(name)
             paths += images
             labels += [name.name] * len(images)
-            parts += [part] * len(images)
-    roots_and_top = {folder, *(root for _, root in roots)}
-    loose = sum(is_image(path) and path.is_file() for root in roots_and_top for path in root.iterdir())
-    unused = [] if roots == [("", folder)] else [one for one in _folders(folder) if one not in roots_and_top]
+            parts += [root.part] * len(images)
+    tops = {folder, *(root.path for root in found)}
+    loose = sum(is_image(path) and path.is_file() for top in tops for path in top.iterdir())
+    unused = [] if tops == {folder} else [one for one in inner_folders(folder) if one not in tops]
     return ClassFolders(paths=paths, labels=labels, parts=parts, empty=empty, loose=loose, others=others, unused=unused)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
 def _is_hidden(path: Path, below: Path) -> bool:

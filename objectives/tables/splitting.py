@@ -9,16 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+from objectives.parts import PART_OF, PART_WORDS
 from tuner.errors import DataError
 
 Rows = NDArray[np.int64]
-
-PART_WORDS = {
-    "training": ("training", "train", "fit"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing", "holdout", "hold-out"),
-}
-"""What people call the parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +119,13 @@ def split_by_column(column: pl.Series, *, where: str) -> Split:
         DataError: for another word, and when no row is for training or none for validation.
     """
     words = column.cast(pl.String).str.to_lowercase()
-    known = {word: part for part, spellings in PART_WORDS.items() for word in spellings}
-    strange = words.filter(~words.is_in(list(known)).fill_null(False)).unique(maintain_order=True).to_list()
+    strange = words.filter(~words.is_in(list(PART_OF)).fill_null(False)).unique(maintain_order=True).to_list()
     if strange:
         shown = "nothing" if strange[0] is None else f"'{strange[0]}'"
         raise DataError(
             f"{where}: split_column '{column.name}' holds {shown}; write training, validation or test in each row"
         )
-    parts = words.replace_strict(known, return_dtype=pl.String).to_numpy()
+    parts = words.replace_strict(PART_OF, return_dtype=pl.String).to_numpy()
     rows = {part: np.flatnonzero(parts == part) for part in PART_WORDS}
     for part in ("training", "validation"):
         if not len(rows[part]):

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from objectives.parts import roots
 from objectives.tables.labelled import Rows
-from objectives.tables.splitting import PART_WORDS
 from tuner.errors import DataError
 
 SUFFIXES = frozenset({".txt", ".text"})
 """Endings of files that are taken for texts."""
 CLASS, TEXT = "class", "text"
 """The columns of what is read."""
-_PART_OF = {word: part for part, words in PART_WORDS.items() for word in words}
 _LOOKED_AT = 200
 """Entries of a class folder by which it is judged."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Root:
-    """A folder that holds class folders."""
-
-    path: Path
-    part: str
-    """``training``, ``validation`` or ``test``; nothing where the folder has no folders for parts."""
-
-
 def holds_texts(folder: Path) -> bool:
     """Whether the folders in a folder hold texts, and next to nothing else; it looks at no more than it needs."""
-    classes = [one for root in _roots(folder) for one in _folders(root.path)]
+    classes = [one for root in roots(folder) for one in root.classes()]
     return len(classes) >= 2 and all(_mostly_texts(one) for one in classes[:20])
 
 
@@ -47,10 +36,10 @@ def read_folder(folder: Path, *, encoding: str, notes: list[str]) -> dict[str, R
     parts: dict[str, Rows] = {}
     odd: list[str] = []
     strange: list[str] = []
-    for root in _roots(folder):
+    for root in roots(folder):
         texts: list[str] = []
         classes: list[str] = []
-        for path in (path for one in _folders(root.path) for path in _texts(one)):
+        for path in (path for one in root.classes() for path in _texts(one)):
             text = _read(path, encoding, odd)
             if text is None:
                 strange.append(path.name)
@@ -74,17 +63,6 @@ def read_folder(folder: Path, *, encoding: str, notes: list[str]) -> dict[str, R
     if strange:
         notes.append(f"{_counted(strange)} no text, and left out")
     return parts
-
-
-def _roots(folder: Path) -> list[Root]:
-    """Return the folder itself, or the folders in it that are named after parts if there is one for training."""
-    named = [Root(path=one, part=_PART_OF.get(one.name.lower(), "")) for one in _folders(folder)]
-    parts = [root for root in named if root.part and _folders(root.path)]
-    return parts if any(root.part == "training" for root in parts) else [Root(path=folder, part="")]
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
 def _texts(folder: Path) -> list[Path]:
