@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import importing
 from tuner.errors import SpecError, UsageError
+from tuner.fittable import Fittable
 from tuner.function import FunctionOptions, LoadedFunction, load_function
 from tuner.sections import nearest, validate
 from tuner.trainable import Trainable
@@ -120,3 +121,28 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | LoadedFu
         seed=spec.seed,
     )
     return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))
+
+
+def refuse_idle(spec: StudySpec, loaded: LoadedTrainable | LoadedFunction, *, where: str) -> None:
+    """Refuse what is written of training and of weights where the engine trains no network of the objective.
+
+    Raises:
+        SpecError: naming the key.
+    """
+    if isinstance(loaded, LoadedFunction):
+        weights, what = "a plain function makes its own networks; only a Trainable has it", "a plain function"
+        heeded = {"trial_timeout", "device"}
+    elif isinstance(loaded.trainable, Fittable):
+        weights, what = "what is fitted in one go has no weights to keep", "what is fitted in one go"
+        heeded = {"trial_timeout"}
+    else:
+        return
+    for key in ("start_from", "keep_as"):
+        if getattr(spec.model, key):
+            raise SpecError(f"{where} [model] {key}: {weights}")
+    idle = next((key for key in spec.training.model_dump(exclude_defaults=True) if key not in heeded), None)
+    if idle is not None:
+        known = " and ".join(sorted(heeded))
+        raise SpecError(
+            f"{where} [training] {idle}: {what} trains in its own way and heeds {known} alone; leave it out"
+        )

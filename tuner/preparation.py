@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import attributes, search
 from tuner.errors import SpecError, StudyConflictError, TunerError
-from tuner.fittable import Fittable
 from tuner.function import LoadedFunction, check_count
-from tuner.loading import LoadedTrainable, load_objective
+from tuner.loading import LoadedTrainable, load_objective, refuse_idle
 from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import middle, objectives_own
 
@@ -61,10 +60,9 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
         SpecError, DataError, UsageError: naming what is wrong.
     """
     loaded = load_objective(spec, where=where)
+    refuse_idle(spec, loaded, where=where)
     if isinstance(loaded, LoadedFunction):
         return _prepare_function(spec, loaded, where)
-    if isinstance(loaded.trainable, Fittable):
-        _refuse_weights(spec, where, "what is fitted in one go has no weights to keep")
     dataset = loaded.trainable.load()
     metrics = loaded.trainable.metrics()
     names = [metric.name for metric in metrics]
@@ -138,14 +136,7 @@ def _function_written_out(spec: StudySpec, loaded: LoadedFunction) -> StudySpec:
     return spec.model_copy(update={"objective": with_whole_paths({**spec.objective, **options}, Path())})
 
 
-def _refuse_weights(spec: StudySpec, where: str, why: str) -> None:
-    for key in ("start_from", "keep_as"):
-        if getattr(spec.model, key):
-            raise SpecError(f"{where} [model] {key}: {why}")
-
-
 def _prepare_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Prepared:
-    _refuse_weights(spec, where, "a plain function makes its own networks; only a Trainable has it")
     check_count(loaded, where=where)
     directions = loaded.options.directions()
     search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)

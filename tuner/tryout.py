@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.errors import ObjectiveError, TunerError
 from tuner.fittable import Fittable
 from tuner.function import LoadedFunction, check_count, problem
-from tuner.loading import LoadedTrainable, load_objective
+from tuner.loading import LoadedTrainable, load_objective, refuse_idle
 from tuner.space import Choices, Range, Space
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def try_out(spec: StudySpec, *, where: str) -> Tryout:
         ObjectiveError: for what the objective's own code raises.
     """
     loaded = load_objective(spec, where=where)
+    refuse_idle(spec, loaded, where=where)
     if isinstance(loaded, LoadedTrainable) and isinstance(loaded.trainable, Fittable):
         return _try_fittable(spec, loaded, loaded.trainable, where)
     if isinstance(loaded, LoadedTrainable):

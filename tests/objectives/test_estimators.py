@@ -137,6 +137,7 @@ def test_every_default_space_is_legal(name: str) -> None:
         ("SVC", {"objective": {"metric": "rmse"}}, "metric 'rmse' is for regression, but the task is classification"),
         ("SVC", {"objective": {"task": "regression"}}, "task = 'regression': SVC is for classification"),
         ("SVC", {"model": {"keep_as": "mine"}}, "what is fitted in one go has no weights to keep"),
+        ("SVC", {"training": {"epochs": 5}}, "[training] epochs: what is fitted in one go trains in its own way"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_with_one_line(

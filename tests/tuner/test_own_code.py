@@ -14,6 +14,7 @@ from tuner.errors import ObjectiveError, TunerError
 from tuner.loading import load_objective
 from tuner.results import Results
 from tuner.scripts import read_script
+from tuner.spec import parse_spec
 from tuner.tryout import try_out
 
 MINE = """
@@ -119,6 +120,27 @@ def test_what_is_no_objective_is_refused_before_a_study_is_made(
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+    assert not (tmp_path / "tuner.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ({"training": {"epochs": 5}}, "[training] epochs: a plain function trains in its own way and heeds device and"),
+        ({"training": {"early_stopping": {"patience": 3}}}, "[training] early_stopping: a plain function trains in"),
+        ({"data": {"source": "iris"}}, "[data]: a plain function has none; it defines its own by running"),
+    ],
+)
+def test_what_a_function_does_not_heed_is_refused_by_start_and_check(
+    tmp_path: Path, mine: Path, table: dict[str, Any], line: str
+) -> None:
+    tables = {"name": "quick", "objective": {"name": f"{mine}:square"}, **table}
+    with pytest.raises(TunerError) as caught:
+        studies.create(tmp_path, **{"data": {}, "training": {}, **tables})
+    assert line in str(caught.value)
+    with pytest.raises(TunerError) as caught:
+        try_out(parse_spec(tables, where="test"), where="test")
+    assert line in str(caught.value)
     assert not (tmp_path / "tuner.db").exists()
 
 
