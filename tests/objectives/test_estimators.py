@@ -30,7 +30,7 @@ SMALL_FOREST = {"n_estimators": "3..10", "max_depth": [2, 4, "None"]}
 
 def create(folder: Path, name: str, *, data: dict[str, Any] | None = None, **tables: Any) -> Results:
     objective = {"name": name, **tables.pop("objective", {})}
-    return studies.create(folder, objective=objective, data=data or IRIS, training={}, **tables)
+    return studies.create(folder, objective=objective, data=data or IRIS, **{"training": {}, **tables})
 
 
 def test_an_estimator_is_tuned_and_judged_as_a_network_is(tmp_path: Path) -> None:
