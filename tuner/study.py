@@ -16,8 +16,8 @@ from tuner.spelling import nearest
 if TYPE_CHECKING:
     from storage import Deletion, SQLStorage
     from tuner.keeping import KeptModel
-    from tuner.running import Observer
     from tuner.spec import StudySpec
+    from tuner.workers.running import Observer
 
 notes = logging.getLogger("tuner.notes")
 """What was inferred from the data and might surprise."""
@@ -230,7 +230,7 @@ def start(
     """
     changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
-    from tuner.running import plan, run, standby
+    from tuner.workers.running import plan, run, standby
 
     with standby(spec, workers) as processes:
         plan(spec, workers)
@@ -386,7 +386,7 @@ def _find(opened: SQLStorage, name: str) -> int:
 
 
 def _run(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> Results:
-    from tuner.running import run, standby
+    from tuner.workers.running import run, standby
 
     assert results.spec is not None
     with standby(results.spec, workers) as processes:

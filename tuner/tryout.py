@@ -76,9 +76,9 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     from tuner import search
     from tuner.assessment import decoded_metrics
     from tuner.members import make_member
-    from tuner.running import Machine, plan_workers
     from tuner.training import Cohort
     from tuner.warm_start import WarmStart
+    from tuner.workers.running import Machine, plan_workers
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable
@@ -114,7 +114,7 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
     from optuna.trial import FixedTrial
 
     from tuner import attributes, search
-    from tuner.fittable_worker import Fitting
+    from tuner.workers.fittable_worker import Fitting
 
     fitting = Fitting(fittable, fittable.load())
     search.resolve(spec.search, loaded.space, objectives=len(fitting.metrics), epochs=None, where=where)

@@ -25,9 +25,9 @@ from tuner.loading import LoadedTrainable, load_objective
 from tuner.results import Results
 from tuner.spec import parse_spec
 from tuner.study import read_spec, stored_spec
-from tuner.trainable_worker import TrainableWorker
 from tuner.training import predict
-from tuner.worker import Leaving
+from tuner.workers.trainable_worker import TrainableWorker
+from tuner.workers.worker import Leaving
 
 WAYS = ("fine-tuned", "from chance", "bag of embeddings")
 COMMON: dict[str, Any] = {"batch_size": [16, 32], "optimizer": "adamw", "schedule": "cosine", "l1": 0, "l2": 0}

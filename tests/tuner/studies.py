@@ -9,16 +9,16 @@ from optuna.trial import FixedTrial
 
 from tuner import study
 from tuner.fittable import Fittable
-from tuner.fittable_worker import FittableWorker
-from tuner.function_worker import FunctionWorker
 from tuner.loading import LoadedTrainable, load_objective
-from tuner.places import Places
 from tuner.results import Results
 from tuner.space import Space
 from tuner.spec import parse_spec
-from tuner.trainable_worker import TrainableWorker
 from tuner.tryout import middle
-from tuner.worker import Leaving
+from tuner.workers.fittable_worker import FittableWorker
+from tuner.workers.function_worker import FunctionWorker
+from tuner.workers.places import Places
+from tuner.workers.trainable_worker import TrainableWorker
+from tuner.workers.worker import Leaving
 
 QUICK: dict[str, Any] = {
     "data": {"source": "iris", "target": "species"},

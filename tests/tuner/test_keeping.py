@@ -18,7 +18,7 @@ from tuner import study
 from tuner.errors import NoFinishedTrialError, UsageError
 from tuner.keeping import keep, keep_best
 from tuner.results import Results
-from tuner.trainable_worker import TrainableWorker
+from tuner.workers.trainable_worker import TrainableWorker
 
 SMALL: dict[str, Any] = {
     "space": {"depth": 1, "width": 8},

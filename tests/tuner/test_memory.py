@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.tuner import studies
-from tests.tuner.test_worker import curves
 from tests.tuner.training.making import blobs, member, mlp
-from tuner import attributes, places
-from tuner.places import Places
+from tests.tuner.workers.test_worker import curves
+from tuner import attributes
 from tuner.results import Results
-from tuner.trainable_worker import TrainableWorker
 from tuner.training import Cohort, vmapped
 from tuner.training.memory import free_bytes, member_bytes
+from tuner.workers import places
+from tuner.workers.places import Places
+from tuner.workers.trainable_worker import TrainableWorker
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.storage.databases import own_postgresql
-from tests.tuner.test_running import check_complete, running, started
+from tests.tuner.workers.test_running import check_complete, running, started
 from tuner import study
 
 

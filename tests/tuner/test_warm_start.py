@@ -15,9 +15,9 @@ from tuner import attributes, study
 from tuner.errors import DataError, StudyConflictError, TunerError, UsageError
 from tuner.results import Results
 from tuner.spec import parse_spec
-from tuner.trainable_worker import TrainableWorker
 from tuner.tryout import try_out
 from tuner.warm_start import WarmStart, parsed, saved
+from tuner.workers.trainable_worker import TrainableWorker
 
 OBJECTIVE = """
 import torch

@@ -31,7 +31,7 @@ from tuner.errors import NoFinishedTrialError
 
 if TYPE_CHECKING:
     from tuner.results import Results
-    from tuner.running import Observer
+    from tuner.workers.running import Observer
 
 _STUDY_FILES = {".toml", ".yaml", ".yml"}
 

@@ -20,9 +20,9 @@ from objectives.images.options import ImageData
 from tests.objectives.images.kit import PARAMS, class_folders, make_images
 from tests.tuner import studies
 from tuner import attributes, study
-from tuner.running import free_the_dead
 from tuner.space import Choices, Fixed
 from tuner.study import read_spec
+from tuner.workers.running import free_the_dead
 
 
 def test_class_folders_and_arrays_of_images_are_recognised(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tuner.keeping import KeptModel, keep
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.results import Results
 from tuner.study import stored_spec
-from tuner.trainable_worker import TrainableWorker
+from tuner.workers.trainable_worker import TrainableWorker
 
 
 def fine_tuning(folder: Path, **tables: Any) -> Results:

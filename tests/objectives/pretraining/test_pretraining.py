@@ -17,7 +17,7 @@ from tests.objectives.pretraining.conftest import SPACE, WORDS, pretraining
 from tests.tuner import studies
 from tuner.errors import DataError
 from tuner.keeping import KeptModel
-from tuner.trainable_worker import TrainableWorker
+from tuner.workers.trainable_worker import TrainableWorker
 
 
 def make(source: Path | str, *, learns: str = "masked", **data: Any) -> Pretraining:

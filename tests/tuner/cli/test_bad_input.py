@@ -128,7 +128,7 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     for name in study.WAYS_TO_NAME_STORAGE:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("tuner.running.standby", lambda *_: _Nobody())
+    monkeypatch.setattr("tuner.workers.running.standby", lambda *_: _Nobody())
     prepare(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     result: Result = CliRunner().invoke(cli, ["start", *arguments, "-q"])

@@ -54,7 +54,7 @@ def _be_worker(files: Sequence[int]) -> None:
     """Go on as a worker with these standard files, as different from other workers as if it had been started alone."""
     import numpy as np
 
-    from tuner import worker_process
+    from tuner.workers import worker_process
 
     for place, file in enumerate(files):
         os.dup2(file, place)

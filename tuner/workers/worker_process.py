@@ -13,10 +13,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
-from tuner.launcher import DEPARTURE_MARK, NOTE_MARK, Departure, WorkerSettings
+from tuner.workers.launcher import DEPARTURE_MARK, NOTE_MARK, Departure, WorkerSettings
 
 if TYPE_CHECKING:
-    from tuner.worker import Leaving
+    from tuner.workers.worker import Leaving
 
 
 def main() -> None:
@@ -45,9 +45,9 @@ class _NotesToLauncher(logging.Handler):
 
 def _departure() -> Departure:
     try:
-        import tuner.trainable_worker  # what takes seconds comes before the wait for the settings
+        import tuner.workers.trainable_worker  # what takes seconds comes before the wait for the settings
 
-        assert tuner.trainable_worker
+        assert tuner.workers.trainable_worker
         line = sys.stdin.readline()
         if not line:
             raise KeyboardInterrupt  # nobody needed this process
@@ -83,10 +83,10 @@ def _work(settings: WorkerSettings) -> str:
     from tuner import attributes
     from tuner.errors import StudyNotFoundError
     from tuner.fittable import Fittable
-    from tuner.function_worker import FunctionWorker
     from tuner.loading import LoadedTrainable, load_objective
-    from tuner.trainable_worker import TrainableWorker
-    from tuner.worker import Leaving
+    from tuner.workers.function_worker import FunctionWorker
+    from tuner.workers.trainable_worker import TrainableWorker
+    from tuner.workers.worker import Leaving
 
     torch.set_num_threads(settings.threads)
     logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
@@ -104,7 +104,7 @@ def _work(settings: WorkerSettings) -> str:
     worker_id = opened.register_worker(study_id, name=f"worker-{settings.index}")
     try:
         if isinstance(loaded, LoadedTrainable) and fittable is not None:
-            from tuner.fittable_worker import FittableWorker
+            from tuner.workers.fittable_worker import FittableWorker
 
             return FittableWorker(opened, study_id, spec, loaded, fittable, leaving=leaving).run()
         if isinstance(loaded, LoadedTrainable):

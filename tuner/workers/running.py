@@ -16,8 +16,8 @@ import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
 from tuner.errors import ObjectiveError, TunerError, UsageError
-from tuner.launcher import Departure, Launcher, WorkerSettings
-from tuner.processes import Processes, lives, open_processes
+from tuner.workers.launcher import Departure, Launcher, WorkerSettings
+from tuner.workers.processes import Processes, lives, open_processes
 
 if TYPE_CHECKING:
     from tuner.results import Results

@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from tuner.nursery import FORK, RUNNING
+from tuner.workers.nursery import FORK, RUNNING
 
-NEEDED = ("tuner.trainable_worker", "tuner.function_worker")
+NEEDED = ("tuner.workers.trainable_worker", "tuner.workers.function_worker")
 """What every worker imports."""
 POLL_SECONDS = 0.01
 
@@ -49,7 +49,7 @@ class Processes(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def take(self) -> Process:
-        """Return a process that runs ``tuner.worker_process`` and waits to be told its study."""
+        """Return a process that runs ``tuner.workers.worker_process`` and waits to be told its study."""
 
 
 def open_processes(count: int, threads: int, imports: Sequence[str] = ()) -> Processes:
@@ -78,7 +78,7 @@ class Spawned:
     def _open(self) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(  # noqa: S603
-            _command("tuner.worker_process"),
+            _command("tuner.workers.worker_process"),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -118,7 +118,7 @@ class _Parent:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
-                [*_command("tuner.nursery"), str(theirs.fileno()), *NEEDED, *imports],
+                [*_command("tuner.workers.nursery"), str(theirs.fileno()), *NEEDED, *imports],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

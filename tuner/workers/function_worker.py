@@ -12,8 +12,8 @@ from storage import LeaseLostError, StorageError
 from tuner import failures, search
 from tuner.errors import ObjectiveError
 from tuner.function import is_wrong_count, problem
-from tuner.time_limit import TimedOutError, time_limit
-from tuner.worker import Leaving, Worker
+from tuner.workers.time_limit import TimedOutError, time_limit
+from tuner.workers.worker import Leaving, Worker
 
 if TYPE_CHECKING:
     from storage import Claim, SQLStorage

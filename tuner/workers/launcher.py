@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuner.processes import Process, Processes
+    from tuner.workers.processes import Process, Processes
 
 notes = logging.getLogger("tuner.notes")
 

@@ -19,12 +19,12 @@ from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.loading import LoadedTrainable
 from tuner.members import make_member
-from tuner.places import Places, places
 from tuner.preparation import check_data
 from tuner.training import Cohort
 from tuner.training.randomness import derive
 from tuner.warm_start import WarmStart
-from tuner.worker import Leaving, Worker
+from tuner.workers.places import Places, places
+from tuner.workers.worker import Leaving, Worker
 
 if TYPE_CHECKING:
     from storage import Checkpoint, Claim, SQLStorage

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.tuner import studies
-from tuner.trainable_worker import TrainableWorker
+from tuner.workers.trainable_worker import TrainableWorker
 
 ONE_SHAPE = {"depth": 2, "width": 32, "activation": "relu", "batch_size": 16}
 

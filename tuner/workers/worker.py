@@ -15,8 +15,8 @@ from storage import LeaseLostError, StorageUnreachableError
 from tuner import attributes, failures, search, stopping
 from tuner.errors import ObjectiveError
 from tuner.pruning import at_scale
-from tuner.running import BUDGET_SPENT, LAST_WORDS_SECONDS
 from tuner.training.randomness import derive
+from tuner.workers.running import BUDGET_SPENT, LAST_WORDS_SECONDS
 
 if TYPE_CHECKING:
     from storage import Claim, SQLStorage

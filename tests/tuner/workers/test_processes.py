@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuner.test_running import url
-from tuner import processes, study
-from tuner.launcher import DEPARTURE_MARK
-from tuner.processes import Nursery, Process, Spawned
+from tests.tuner.workers.test_running import url
+from tuner import study
+from tuner.workers import processes
+from tuner.workers.launcher import DEPARTURE_MARK
+from tuner.workers.processes import Nursery, Process, Spawned
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ import torch
 from tuner import attributes
 from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.function import FunctionOptions, LoadedFunction
-from tuner.function_worker import FunctionWorker
 from tuner.loading import LoadedTrainable
 from tuner.preparation import check_data
 from tuner.training.network import predict
 from tuner.training.randomness import derive
-from tuner.worker import Leaving
+from tuner.workers.function_worker import FunctionWorker
+from tuner.workers.worker import Leaving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

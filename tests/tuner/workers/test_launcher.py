@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tuner import worker_process
-from tuner.launcher import NOTE_MARK, Launcher
-from tuner.processes import Spawned
+from tuner.workers import worker_process
+from tuner.workers.launcher import NOTE_MARK, Launcher
+from tuner.workers.processes import Spawned
 
 
 @pytest.fixture
