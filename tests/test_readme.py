@@ -21,10 +21,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
+def toml(holding: str) -> str:
+    """Return the one piece of a study file that holds a word."""
+    (found,) = (block for block in blocks("toml") if holding in block)
+    return found
+
+
 def commands() -> Iterator[str]:
     """Every ``tuner`` command of the README; what installs the package has been done before its tests run."""
     for block in blocks("sh"):
-        for line in block.splitlines():
+        for line in re.sub(r" \\\n +", " ", block).splitlines():
             found = re.search(r"(?:^|&& )(tuner .*)$", line)
             if found:
                 yield found[1]
@@ -47,6 +53,9 @@ def write_inputs(folder: Path) -> None:
     (folder / "phrases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     reviews = [f"{i},A {word} film number {i},{word}" for i in range(60) for word in ("good", "bad")]
     (folder / "reviews.csv").write_text("\n".join(["number,review,sentiment", *reviews]) + "\n")
+    words = [f"{a}{b}{c}{a}" for a in "aeiou" for b in "klmnp" for c in "rst"]
+    (folder / "notes.txt").write_text("\n".join(" ".join(chance.choices(words, k=6)) for _ in range(80)) + "\n")
+    (folder / "notes.toml").write_text(toml("pretraining"))
     (folder / "quadratic.py").write_text("def objective(trial):\n    return trial.suggest_float('x', -9, 9) ** 2\n")
     write_images(folder)
     (folder / "blobs.py").write_text("\n".join(block for block in blocks("python") if "Blobs(" in block))
@@ -102,8 +111,7 @@ def test_the_study_file_of_the_readme_is_valid(tmp_path: Path) -> None:
     from tuner.preparation import resolved
     from tuner.study import read_spec
 
-    (example,) = blocks("toml")
-    (tmp_path / "example.toml").write_text('[data]\nsource = "iris"\ntarget = "species"\n' + example)
+    (tmp_path / "example.toml").write_text('[data]\nsource = "iris"\ntarget = "species"\n' + toml("[space]"))
     spec, where = read_spec(str(tmp_path / "example.toml"))
     _, space = resolved(spec, where=where)
     assert space is not None

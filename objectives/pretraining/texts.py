@@ -1,4 +1,4 @@
-"""Texts without labels: read from files, or what comes with the tuner's own packages; each once, in two parts."""
+"""Texts without labels: read from files, or what comes with the tuner's own packages; in two parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from objectives.pretraining.locale_names import names_by_language, split_lists
 from objectives.pretraining.options import PretrainingData
 from tuner.errors import DataError
 from tuner.sections import nearest
@@ -35,6 +36,9 @@ def prepare_texts(data: PretrainingData, *, seed: int) -> PreparedTexts:
     Raises:
         DataError: when there are none, with one line that names the file and the remedy.
     """
+    if data.source in NAMES and not Path(data.source).is_file():
+        training, validation = split_lists(names_by_language(), validation=data.validation, seed=seed)
+        return PreparedTexts(where=data.source, training=training, validation=validation)
     where, found = _read(data)
     texts = list(dict.fromkeys(text for text in (one.strip() for one in found) if text))
     notes = []
@@ -52,8 +56,6 @@ def _read(data: PretrainingData) -> tuple[str, list[str]]:
     path = Path(data.source).expanduser()
     if not data.source:
         raise DataError(f"[data]: source is missing; name a .txt file, a folder, a table, or one of {known}")
-    if data.source in NAMES and not path.is_file():
-        return data.source, load_built_in(data.source)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*.txt") if file.is_file())
         if not files:
@@ -115,29 +117,3 @@ def _column(data: PretrainingData) -> list[str]:
     if frame[name].dtype != pl.String:
         raise DataError(f"{where}: column '{name}' holds {frame[name].dtype}, not texts")
     return list(frame[name].drop_nulls())
-
-
-def load_built_in(name: str) -> list[str]:
-    """Return the texts of a built-in data set.
-
-    ``locale_names``: what the languages of the built-in study ``languages`` call currencies, cities, time zones and
-    scripts, by Babel's copy of the Unicode Common Locale Data Repository. No text of that study is among them.
-
-    Raises:
-        KeyError: when there is no such data set.
-    """
-    if name not in NAMES:
-        raise KeyError(name)
-    from babel import Locale
-
-    from objectives.text.datasets import LANGUAGES
-
-    texts: set[str] = set()
-    studied: set[str] = set()
-    for code in LANGUAGES:
-        locale = Locale(code)
-        studied.update(str(text).strip() for text in (*locale.territories.values(), *locale.languages.values()))
-        texts.update(str(text).strip() for text in (*locale.currencies.values(), *locale.scripts.values()))
-        texts.update(zone["city"].strip() for zone in locale.time_zones.values() if "city" in zone)
-        texts.update(text.strip() for zone in locale.meta_zones.values() for text in zone.get("long", {}).values())
-    return sorted(texts - studied - {""})

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from objectives.pretraining import Pretraining
+from objectives.pretraining.locale_names import SEPARATOR, names_by_language, split_lists
 from objectives.pretraining.network import LanguageModel
-from objectives.pretraining.texts import load_built_in
 from objectives.text.datasets import load_built_in as load_labelled
 from objectives.text.tokenizers import BOS, PAD
 from objectives.transformer.shape import LayerShape
 from tests.objectives.pretraining.conftest import SPACE, WORDS, pretraining
 from tests.tuner import studies
+from tuner import study_file
 from tuner.errors import DataError
 from tuner.keeping import KeptModel
 from tuner.workers.trainable_worker import TrainableWorker
@@ -124,7 +125,20 @@ def test_what_cannot_be_read_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_no_text_of_the_labelled_data_set_is_among_those_of_pre_training() -> None:
-    texts = load_built_in("locale_names")
-    assert len(texts) == len(set(texts)) > 10_000
-    assert not {*load_labelled("languages")[0]["name"]} & {*texts}
+def test_no_name_of_the_labelled_data_set_is_in_a_list_and_none_of_training_in_one_of_validation() -> None:
+    names = names_by_language()
+    lists = split_lists(names, validation=0.1, seed=0)
+    training, validation = ({name for text in texts for name in text.split(SEPARATOR)} for texts in lists)
+    assert not {*load_labelled("languages")[0]["name"]} & (training | validation)
+    assert not training & validation
+    assert training | validation == {name for its in names.values() for name in its}
+    assert len(validation) == pytest.approx(0.1 * len(training | validation), abs=1)
+
+
+def test_a_list_is_of_one_language_and_fits_what_the_built_in_study_sees_at_once() -> None:
+    names = names_by_language()
+    training, validation = split_lists(names, validation=0.1, seed=0)
+    longest = study_file.read("locale_names")[0]["space"]["max_length"]
+    for text in (*training, *validation):
+        assert any({*text.split(SEPARATOR)} <= {*its} for its in names.values())
+        assert len(text) + 2 <= longest or SEPARATOR not in text
