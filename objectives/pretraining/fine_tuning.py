@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FREE = ("dropout", "pooling")
 """What of the network is left to fine-tuning."""
 _TAKEN = ("depth", "heads", "head_width", "feed_forward", "activation", "positions")
-_TAKEN_OF_TOKENS = tuple(hyper.name for hyper in TOKENIZERS)
+_TAKEN_OF_TOKENS = ("tokenizer", "vocabulary", "lowercase")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +60,20 @@ class Pretrained:
                 "take one that learns = 'masked'"
             )
         known = model.card["params"]
+        taken = (*_TAKEN, *_TAKEN_OF_TOKENS)
+        if known["positions"] == "learned":  # there is a vector for each of so many tokens
+            taken = (*taken, "max_length")
         return Pretrained(
             where=where,
-            params={"network": "transformer", **{name: known[name] for name in (*_TAKEN, *_TAKEN_OF_TOKENS)}},
+            params={"network": "transformer", **{name: known[name] for name in taken}},
             tokenizer=Tokenizer.from_json(json.loads(model.files[TOKENIZER])),
             weights=model.files[WEIGHTS],
         )
 
     def hyperparameters(self, known: Sequence[Hyperparameter]) -> list[Hyperparameter]:
         """Return what is left to be searched of ``known``, the hyperparameters of a network that begins by chance."""
-        fixed = {hyper.name for hyper in (*NETWORK, *TOKENIZERS)} - set(_FREE)
+        free = {*_FREE, "max_length"} - self.params.keys()
+        fixed = {hyper.name for hyper in (*NETWORK, *TOKENIZERS)} - free
         defaults = self._defaults()
         return [
             replace(hyper, default=defaults.get(hyper.name, replace(hyper.default, when=_without(hyper, fixed))))

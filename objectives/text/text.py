@@ -120,6 +120,7 @@ class Text(Supervised):
         from objectives.text.networks import BagOfEmbeddings, TransformerEncoder
 
         vocabulary = len(self.encodings.tokenizer(params))
+        given = self.pretrained is not None and params["positions"] == "learned"  # a vector for each position
         if params["network"] == "bag_of_embeddings":
             return BagOfEmbeddings(
                 vocabulary=vocabulary,
@@ -129,7 +130,7 @@ class Text(Supervised):
             )
         return TransformerEncoder(
             vocabulary=vocabulary,
-            longest=int(params["max_length"]) if self.pretrained else longest(self.encodings.of(params)),
+            longest=int(params["max_length"]) if given else longest(self.encodings.of(params)),
             layers=int(params["depth"]),
             shape=layer_shape(params),
             positions=params["positions"],

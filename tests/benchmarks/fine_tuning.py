@@ -1,6 +1,6 @@
 """Few labels: fine-tuning a pre-trained encoder against the same network from chance, and a bag of embeddings.
 
-    python -m tests.benchmarks.fine_tuning [--model PLACE] [--labels 0.01 0.02 0.05] [--seeds 15] [--trials 4]
+    python -m tests.benchmarks.fine_tuning [--model PLACE] [--labels 0.01 0.02 0.05] [--seeds 15] [--trials 3]
 
 The task is the built-in study ``languages``: in which of 15 languages is a name written? Each way is a study of so many
 random trials from one space, with the same epochs; the trial that is best on the validation part is scored on the test
@@ -33,7 +33,7 @@ from tuner.workers.worker import Leaving
 
 WAYS = ("fine-tuned", "from chance", "bag of embeddings")
 SHAPE = ("depth", "heads", "head_width", "feed_forward", "activation", "positions")
-TOKENS = ("tokenizer", "vocabulary", "lowercase", "max_length")
+TOKENS = ("tokenizer", "vocabulary", "lowercase")
 SPACE: dict[str, Any] = {
     "learning_rate": "5e-4..1e-2:log",
     "weight_decay": "1e-3..3e-1:log",
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--model", help="a kept encoder; default: one is pre-trained first")
     parser.add_argument("--labels", type=float, nargs="+", default=[0.01, 0.02, 0.05])
     parser.add_argument("--seeds", type=int, default=15)
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=30)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tuner.training import batches
-from tuner.training.data import Dataset, Placement
+from tuner.training.data import Dataset, Part, Placement
 from tuner.training.fusion import Fusion
 from tuner.training.judging import Metric, judge
 from tuner.training.member import Member
@@ -141,6 +141,13 @@ class Cohort:
     def data_of(self, member: Member) -> Dataset:
         """Return what the member learns from, on the cohort's device."""
         return self.dataset if member.dataset is None else self._placement.of(member.dataset)
+
+    def learned_by(self, member: Member) -> Part:
+        """Return the samples that the member learns from: what its data fraction leaves of the training part."""
+        part, recipe = self.data_of(member).training, member.recipe
+        if recipe.data_fraction == 1.0:
+            return part
+        return part.only(order(recipe.seed, 0, len(part), recipe.data_fraction).sort().values)
 
     def _learn(self, stack: Stack) -> tuple[Tensor, Tensor]:
         """Take the steps of one epoch; return the mean training losses ``[M]`` and the last learning rates ``[M]``."""

@@ -41,6 +41,20 @@ def gather(feed: Feed, rows: Tensor) -> Tensor:
     return feed.index_select(0, rows.to(feed.device)) if isinstance(feed, Tensor) else feed.gather(rows.cpu())
 
 
+class _Some:
+    """Some samples of a source."""
+
+    def __init__(self, source: Source, rows: Tensor) -> None:
+        self._source = source
+        self._rows = rows.cpu()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        return self._source.gather(self._rows[rows])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """Samples that are used for one purpose; the first axis of every tensor counts the samples.
@@ -77,6 +91,12 @@ class Part:
     def gather(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Return what the network is called with for the samples of these numbers ``[n]``."""
         return tuple(gather(feed, rows) for feed in self.feeds)
+
+    def only(self, rows: Tensor) -> Part:
+        """Return the samples of these numbers ``[n]`` as a part to be judged."""
+        inputs = tuple(gather(feed, rows) for feed in self.inputs)
+        sources = tuple(_Some(source, rows) for source in self.sources)
+        return Part(inputs=inputs, sources=sources, targets=gather(self.targets, rows))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -268,7 +268,8 @@ class TrainableWorker(Worker):
         if loss not in constants:
             shape = _output_shape(running.member, dataset)
             constants[loss] = best_constant(loss, dataset, self.metrics[0], shape)
-        noted = assess(running.member.module, self.trainable, dataset, loss, constants[loss])
+        judged = replace(dataset, training=self.cohort.learned_by(running.member))
+        noted = assess(running.member.module, self.trainable, judged, loss, constants[loss])
         if result.stopped or result.finished:
             final = self.trainable.final_scores(running.member.module, dataset)
             noted |= {attributes.FINAL: final} if final else {}

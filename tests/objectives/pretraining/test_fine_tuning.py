@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.objectives.pretraining.conftest import WORDS, pretraining
+from tests.objectives.pretraining.conftest import SPACE, WORDS, pretraining
 from tests.tuner import studies
 from tuner.errors import DataError, SpecError, StudyConflictError, UsageError
 from tuner.keeping import KeptModel, keep
@@ -61,6 +61,22 @@ def test_what_the_encoder_fixes_leaves_the_space_and_fine_tuning_enters_it(tmp_p
     assert {"frozen", "layer_decay", "warmup", "dropout", "pooling", "learning_rate"} <= set(loaded.space.searched)
     with pytest.raises(SpecError, match="unknown hyperparameter 'depth'"):
         fine_tuning(tmp_path, name="other", space={"depth": 2})
+
+
+def test_texts_are_as_long_as_they_are_unless_positions_were_learned(tmp_path: Path, words: Path) -> None:
+    for positions, free in (("learned", False), ("rotary", True)):
+        encoder = pretraining(tmp_path, words, name=positions, space=SPACE | {"positions": positions})
+        studies.work(encoder)
+        keep(encoder)
+        results = fine_tuning(tmp_path, name=f"fine {positions}", objective={"name": "text", "pretrained": positions})
+        worker = studies.make_worker(results)
+        assert isinstance(worker, TrainableWorker)
+        assert ("max_length" in worker.space) == free
+        params = worker.space.suggest(studies.middle_trial(worker.space))
+        tokens = worker.trainable.encode(worker.dataset, params).training.inputs[0]
+        assert tokens.shape[1] == 1 + len(WORDS[0])
+        studies.work(results)
+        assert results.status().counts["finished"] == 2
 
 
 @pytest.mark.usefixtures("kept")

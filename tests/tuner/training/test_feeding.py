@@ -18,6 +18,7 @@ from tests.tuner.training.test_modules import TwoTowers, two_inputs
 from tuner.preparation import fingerprint, same_data
 from tuner.training import Cohort, CrossEntropy, Dataset, Part, feeding, predict
 from tuner.training.data import Placement
+from tuner.training.randomness import order
 
 
 class Shelf:
@@ -159,3 +160,15 @@ def test_a_fingerprint_tells_other_samples_of_a_source() -> None:
     source.samples = source.samples.flip(0)
     assert same_data(fingerprint(one), fingerprint(same))
     assert not same_data(fingerprint(one), fingerprint(other))
+
+
+@pytest.mark.parametrize("fetched", [False, True])
+def test_a_member_is_judged_by_the_samples_it_learns_from(fetched: bool) -> None:
+    dataset = shelved(blobs()) if fetched else blobs()
+    one = member(data_fraction=0.25, seed=3)
+    learned = Cohort(dataset, [Accuracy()]).learned_by(one)
+    rows = sorted({row for epoch in range(5) for row in order(3, epoch, 44, 0.25).tolist()})
+    assert len(learned) == len(rows) == 11
+    (seen,) = learned.gather(torch.arange(11))
+    assert torch.equal(seen, blobs().training.inputs[0][rows])
+    assert torch.equal(learned.targets, blobs().training.targets[rows])

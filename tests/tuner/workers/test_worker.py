@@ -11,13 +11,17 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 
 from storage import open_storage
 from tests.tuner import studies
 from tuner import attributes, failures, study
 from tuner.errors import ObjectiveError, StudyConflictError
+from tuner.keeping import rebuild
 from tuner.results import Results
 from tuner.spec import StudySpec, parse_spec
+from tuner.training import predict
+from tuner.training.randomness import order
 from tuner.workers.trainable_worker import TrainableWorker
 from tuner.workers.worker import Leaving
 
@@ -54,6 +58,18 @@ def test_a_study_spends_its_budget_and_notes_what_each_trial_is_worth(tmp_path: 
         }
         assert {"loss", "accuracy", "f1", "fpr", "roc_auc"} <= noted[attributes.VALIDATION].keys()
         assert noted[attributes.VALIDATION].keys() - {"confusion_matrix"} == noted[attributes.TRAINING].keys()
+
+
+def test_a_trial_that_learned_from_few_samples_is_judged_by_these(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, space={"data_fraction": 0.1, "depth": 1}, budget={"trials": 1})
+    studies.work(results)
+    rebuilt = rebuild(results)
+    part = studies.make_worker(results).dataset.training
+    rows = order(rebuilt.member.recipe.seed, 0, len(part), 0.1)
+    assert len(rows) == 9
+    outputs = predict(rebuilt.member.module, part.gather(rows))
+    loss = torch.nn.functional.cross_entropy(outputs, part.targets[rows])
+    assert results.trial(0).attributes[attributes.TRAINING]["loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
 def test_a_finished_trial_is_told_the_value_of_its_best_epoch(tmp_path: Path) -> None:
