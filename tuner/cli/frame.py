@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuner.cli.curves import plot
-from tuner.cli.progress import Snapshot
+from tuner.cli.progress import Amid, Snapshot
 from tuner.output import clock, params_line, printable, score
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def progress_line(snapshot: Snapshot) -> str:
     parts = [trials_line(snapshot), *counts(snapshot)]
     if snapshot.rate is not None:
         parts.append(f"{snapshot.rate:.0f} trials/min")
+    if snapshot.amid is not None:
+        parts.append(amid_line(snapshot.amid, snapshot.metrics[0]))
     if snapshot.best:
         parts.append(f"best {best_line(snapshot)}")
     if snapshot.left is not None:
@@ -49,6 +51,11 @@ def best_line(snapshot: Snapshot) -> str:
         return f"front of {len(snapshot.best)} trials: {values} (trial {snapshot.best[0].number})"
     best = snapshot.best[0]
     return f"{snapshot.metrics[0]} {score(best.values.get(snapshot.metrics[0]))} (trial {best.number})"
+
+
+def amid_line(amid: Amid, metric: str) -> str:
+    """Return ``trial 3 at epoch 2 of 10: perplexity 7.4230``."""
+    return f"trial {amid.number} at epoch {amid.epoch} of {amid.epochs}: {metric} {score(amid.value)}"
 
 
 def draw(snapshot: Snapshot, *, width: int, height: int, elapsed: float) -> Group:
@@ -132,6 +139,8 @@ def _counts(snapshot: Snapshot) -> Text:
         if count or state in {"running", "finished", "pruned"}:
             text.append(f"{count}", style=_STYLES.get(state, ""))
             text.append(f" {state}   ", style="dim")
+    if snapshot.amid is not None:
+        text.append(printable(amid_line(snapshot.amid, snapshot.metrics[0])), style="dim")
     text.rstrip()
     return text
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RATE_SECONDS = 60.0
 """Over how long the rate of trials is taken."""
+SLOW_RATE = 6.0
+"""At fewer trials a minute one likes to see how far they are."""
 _LEAST_TRIALS = 2
 """A rate of fewer trials is none."""
 _SHARE = 0.05
@@ -45,6 +47,21 @@ class Snapshot:
     """The best first metric after each finished trial."""
     curve: Sequence[float] = field(default=())
     """The first metric of the best trial by epoch."""
+    amid: Amid | None = None
+    """Where trials take long: how far one of them is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amid:
+    """A trial amid its training."""
+
+    number: int
+    epoch: int
+    """Epochs that are done."""
+    epochs: int
+    """Those that it is to have, at most."""
+    value: float
+    """The first metric after the last one."""
 
 
 class Tracker:
@@ -94,6 +111,7 @@ class Tracker:
             best=status.best,
             history=running_best(values, maximize=maximize),
             curve=self._best_curve(results, status.best),
+            amid=_amid(results) if status.counts["running"] and (rate is None or rate < SLOW_RATE) else None,
         )
 
     def _rate(self, now: float, done: int, running: int) -> float | None:
@@ -125,3 +143,16 @@ class Tracker:
             curve = [epoch.scores[name] for epoch in results.epochs(number) if name in epoch.scores]
             self._curve = (number, curve)
         return curve
+
+
+def _amid(results: Results) -> Amid | None:
+    """Return how far the first running trial is, once it has finished an epoch."""
+    if results.spec is None:
+        return None
+    name = results.metric_names[0]
+    for row in results.trials(state="running"):
+        done = results.epochs(row.number)
+        if done and {"training_loss", name} <= done[-1].scores.keys():
+            epochs = results.spec.training.epochs
+            return Amid(number=row.number, epoch=done[-1].epoch, epochs=epochs, value=done[-1].scores[name])
+    return None

@@ -25,10 +25,11 @@ def print_summary(results: Results, *, elapsed: float, storage: str | None) -> N
         rows = list(results.best(_TOP))[:_TOP]
         click.echo()
         print_table(outcome_columns(rows, results.metric_names))
-        click.echo()
-        line = f"trial {rows[0].number}: {params_line(rows[0].params)}"
-        for part in printable_lines(wrapped(line, terminal_width())):
-            click.echo(part)
+        if rows[0].params:
+            line = f"trial {rows[0].number}: {params_line(rows[0].params)}"
+            click.echo()
+            for part in printable_lines(wrapped(line, terminal_width())):
+                click.echo(part)
     _hint_next(results, status, storage)
 
 

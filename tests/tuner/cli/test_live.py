@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from tests.tuner import studies
 from tests.tuner.cli import samples
 from tuner import study
 from tuner.cli.frame import draw, progress_line
 from tuner.cli.live import PlainView
 from tuner.cli.progress import Snapshot, Tracker
+from tuner.output import score
 from tuner.results import TrialRow
+from tuner.trainable_worker import TrainableWorker
 
 BEST = TrialRow(
     number=37,
@@ -101,6 +105,21 @@ def test_progress_without_a_terminal_is_one_line() -> None:
         "churn: 62/100 trials, 4 running, 10 pruned, 2 diverged, 93 trials/min, "
         "best accuracy 0.9800 (trial 37), 0:24 left"
     )
+
+
+def test_where_trials_take_long_one_sees_how_far_one_of_them_is(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, training={"epochs": 9})
+    worker = studies.make_worker(results)
+    assert isinstance(worker, TrainableWorker)
+    worker._fill()
+    worker._train()
+    worker._train()
+    snapshot = Tracker().look(results)
+    assert snapshot is not None
+    said = f"trial 0 at epoch 2 of 9: accuracy {score(results.epochs(0)[-1].scores['accuracy'])}"
+    assert progress_line(snapshot) == f"quick: 0/6 trials, 1 running, {said}"
+    assert drawn(snapshot, width=100)[2] == f"1 running   0 finished   0 pruned   {said}"
+    worker.put_down()
 
 
 def test_a_line_is_written_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
