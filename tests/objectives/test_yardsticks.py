@@ -1,6 +1,7 @@
 """A network for each built-in study beats simple answers to the same question, on rows that neither has seen.
 
-Those of ``languages`` and ``pronunciation`` are in the tests of texts and of translations.
+Those of ``languages`` and ``pronunciation`` are in the tests of texts and of translations, that of ``few_labels`` in
+those of pre-training.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ CASES = {
 
 
 def test_every_built_in_study_is_compared_with_simple_answers() -> None:
-    pre_training = {"locale_names", "few_labels"}  # compared with training from chance: benchmarks/fine_tuning.py
+    pre_training = {"locale_names", "few_labels"}  # compared with training from chance: test_few_labels.py
     assert {*CASES, "languages", "pronunciation"} == set(study_file.built_in_names()) - pre_training
     assert set(built_in_studies.STUDIES) == set(study_file.built_in_names()) - pre_training
 
