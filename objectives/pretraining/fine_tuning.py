@@ -60,9 +60,9 @@ class Pretrained:
                 "take one that learns = 'masked'"
             )
         known = model.card["params"]
-        taken = (*_TAKEN, *_TAKEN_OF_TOKENS)
+        taken = [*_TAKEN, *_TAKEN_OF_TOKENS]
         if known["positions"] == "learned":  # there is a vector for each of so many tokens
-            taken = (*taken, "max_length")
+            taken.append("max_length")
         return Pretrained(
             where=where,
             params={"network": "transformer", **{name: known[name] for name in taken}},

@@ -64,7 +64,9 @@ def test_a_trial_that_learned_from_few_samples_is_judged_by_these(tmp_path: Path
     results = studies.create(tmp_path, space={"data_fraction": 0.1, "depth": 1}, budget={"trials": 1})
     studies.work(results)
     rebuilt = rebuild(results)
-    part = studies.make_worker(results).dataset.training
+    worker = studies.make_worker(results)
+    assert isinstance(worker, TrainableWorker)
+    part = worker.dataset.training
     rows = order(rebuilt.member.recipe.seed, 0, len(part), 0.1)
     assert len(rows) == 9
     outputs = predict(rebuilt.member.module, part.gather(rows))
