@@ -16,7 +16,7 @@ from tuner.study import read_spec
 
 PRETRAINING = ["training.epochs=2", "budget.trials=1", "space.learning_rate=8e-3", "space.weight_decay=0.01"]
 SMALL = ["space.heads=2", "model.keep_as="]
-SEEDS = 4
+SEEDS = 3
 RECIPE = {"learning_rate": 4e-3, "weight_decay": 0.01, "dropout": 0, "warmup": 0.1}
 """One configuration instead of a search of them."""
 
@@ -35,4 +35,4 @@ def test_fine_tuning_beats_the_same_network_from_chance_with_few_labels(tmp_path
         )
         for way in ("fine-tuned", "from chance")
     }
-    assert reached["fine-tuned"] > reached["from chance"] + 0.015  # seen: 0.588 and 0.551
+    assert reached["fine-tuned"] > reached["from chance"] + 0.02  # seen: 0.603 and 0.548
