@@ -16,7 +16,7 @@ from tuner.cli.live import PlainView
 from tuner.cli.progress import Snapshot, Tracker
 from tuner.output import score
 from tuner.results import TrialRow
-from tuner.trainable_worker import TrainableWorker
+from tuner.workers.trainable_worker import TrainableWorker
 
 BEST = TrialRow(
     number=37,
