@@ -76,7 +76,7 @@ STUDIES: dict[str, BuiltIn] = {
         task="of which photo is a patch, 16 × 16 × 3", yardsticks=(MAJORITY, LOGISTIC_REGRESSION), trials=30
     ),
     "languages": BuiltIn(task="15 languages of names", yardsticks=(MAJORITY, BAG_OF_WORDS, CHARACTERS), trials=14),
-    "pronunciation": BuiltIn(task="how 1,600 English words are said", yardsticks=(LETTER_BY_LETTER,), trials=20),
+    "pronunciation": BuiltIn(task="how 1,600 English words are said", yardsticks=(LETTER_BY_LETTER,), trials=12),
 }
 """Every built-in study, by name."""
 

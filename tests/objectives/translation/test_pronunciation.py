@@ -49,7 +49,7 @@ def test_the_study_is_valid_and_searches_what_a_course_teaches() -> None:
     assert isinstance(loaded, LoadedTrainable)
     assert isinstance(loaded.trainable, Translation)
     asked = {"learning_rate", "optimizer", "batch_size", "l1", "l2", "encoder_layers", "decoder_layers", "heads"}
-    assert asked | {"head_width", "feed_forward", "dropout", "positions", "warmup"} <= set(loaded.space.searched)
+    assert asked | {"head_width", "feed_forward", "dropout", "warmup"} <= set(loaded.space.searched)
     loaded.trainable.load()
     told = loaded.trainable.describe()
     assert told["rows"] == {"training": 4800, "validation": 1600, "test": 1600}
