@@ -101,7 +101,7 @@ class RemoteFiles:
         try:
             found: tuple[Any, str] = fsspec.core.url_to_fs(self.root)
         except (ValueError, ImportError) as error:
-            raise CheckpointError(f"'{urls.mask(root)}' cannot be used for checkpoints: {error}") from error
+            raise CheckpointError(f"'{urls.mask(root)}' cannot hold files: {error}") from error
         self._system, self._base = found
 
     def uri(self, name: str) -> str:
