@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -79,7 +80,7 @@ def check(
         tried = try_out(located(spec, api.storage_url()), where=where)
     if output == "table":
         _print_tryout(spec.name, tried)
-        hint(f"\n{where} is ready: `tuner start {source}`" if source else f"\n{where} is ready")
+        hint(f"\n{where} is ready: `{_start_command(source, data, target, settings)}`")
         return
     print_data(
         {
@@ -93,6 +94,13 @@ def check(
         },
         output,
     )
+
+
+def _start_command(source: str | None, data: str | None, target: tuple[str, ...], settings: tuple[str, ...]) -> str:
+    """The command that starts what was tried."""
+    words = ["tuner", "start", *filter(None, [source])]
+    given = {"--data": filter(None, [data]), "--target": target, "-S": settings}
+    return shlex.join([*words, *(word for flag, values in given.items() for value in values for word in (flag, value))])
 
 
 def _study_file(name: str | None, data: str | None, target: tuple[str, ...]) -> tuple[str, str]:

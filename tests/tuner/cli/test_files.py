@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,10 @@ def test_what_init_writes_passes_check(run: Run) -> None:
     assert "task classification" in result.stdout
     assert "learning_rate" in result.stdout
     assert not Path("tuner.db").exists()
+    whole = "--data churn.csv --target churned -S 'training.epochs=2' -S 'space.width=\"32..64\"'"
+    tried = run("check", *shlex.split(whole))
+    said = tried.stderr.partition("is ready: `tuner start ")[2].partition("`")[0]
+    assert shlex.split(said) == shlex.split(whole)
 
 
 def test_check_tells_programs_what_it_found(run: Run) -> None:
