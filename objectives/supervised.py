@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
@@ -14,6 +14,7 @@ from tuner.sections import nearest
 from tuner.trainable import ObjectiveOptions, Trainable
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -121,6 +122,45 @@ class Supervised(Trainable):
         scales = torch.tensor(self.target.scales, dtype=kind, device=outputs.device)
         means = torch.tensor(self.target.means, dtype=kind, device=outputs.device)
         return outputs * scales + means
+
+    def answers(self, outputs: Tensor, *, probabilities: bool = False) -> Mapping[str, Sequence[Any]]:
+        """Return the class of each row, by its name, or the value of each target in its own units."""
+        from tuner.answers import class_columns, number_columns
+
+        target = self.target
+        if target.task == "classification":
+            return class_columns(target.columns[0], target.classes, outputs, probabilities=probabilities)
+        return number_columns(self.decode(outputs), target.columns, target.scales, probabilities=probabilities)
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the metrics, and for classes the accuracy too."""
+        scores = super().scores(outputs, targets)
+        if self.target.task == "classification" and "accuracy" not in scores:
+            scores["accuracy"] = float(metrics.get("accuracy")(outputs.unsqueeze(0), targets))
+        return scores
+
+    def known_targets(self, frame: pl.DataFrame, *, where: str, notes: list[str]) -> dict[str, Any]:
+        """Return, for :class:`~tuner.samples.Samples`, the targets that new rows hold, and of which rows they are.
+
+        Rows without them, or of a class that training lacked, are not scored; nor is any that cannot be read.
+        """
+        import torch
+
+        target = self.target
+        if any(name not in frame.columns for name in target.columns):
+            return {}
+        rows, known = target.known(frame)
+        if known.height < frame.drop_nulls(list(target.columns)).height:
+            notes.append(f"{where}: rows of classes that training lacked are not scored")
+        if not rows:
+            return {}
+        try:
+            encoded = target.encode(known, where=where)
+        except DataError as error:
+            notes.append(f"nothing is scored: {error}")
+            return {}
+        kind = torch.long if target.task == "classification" else torch.float32
+        return {"labelled": rows, "targets": torch.tensor(encoded, dtype=kind)}
 
     def describe_target(self) -> dict[str, Any]:
         """Return, as JSON, the task, and the classes of each part or the mean and deviation of each target."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tuner.hyperparameters import TRAINING, Hyperparameter
+    from tuner.inference import Predictor, load_model
     from tuner.results import Epoch, Results, Status, TrialRow
     from tuner.space import Choices, Fixed, Range, Space
     from tuner.spec import StudySpec
@@ -45,6 +46,7 @@ __all__ = [
     "NoFinishedTrialError",
     "ObjectiveError",
     "ObjectiveOptions",
+    "Predictor",
     "Range",
     "Results",
     "Space",
@@ -63,6 +65,7 @@ __all__ = [
     "delete",
     "join",
     "load",
+    "load_model",
     "names",
     "read_spec",
     "resume",
@@ -76,6 +79,7 @@ _HOMES = {
     "space": ("Choices", "Fixed", "Range", "Space"),
     "spec": ("StudySpec",),
     "hyperparameters": ("TRAINING", "Hyperparameter"),
+    "inference": ("Predictor", "load_model"),
     "trainable": ("DataOptions", "ObjectiveOptions", "Trainable"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
 }

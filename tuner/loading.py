@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -115,11 +115,7 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | LoadedFu
                 raise SpecError(f"{where} [{table}]: a plain function has none; it defines its own by running")
         checked = validate(FunctionOptions, options, where=f"{where} [objective]")
         return load_function(found, module, checked, name=name, where=where)
-    trainable = found(
-        validate(found.Options, options, where=f"{where} [objective]"),
-        validate(found.Data, spec.data, where=f"{where} [data]"),
-        seed=spec.seed,
-    )
+    trainable = _made(found, options, spec.data, seed=spec.seed, where=where)
     return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))
 
 
@@ -146,3 +142,28 @@ def refuse_idle(spec: StudySpec, loaded: LoadedTrainable | LoadedFunction, *, wh
         raise SpecError(
             f"{where} [training] {idle}: {what} trains in its own way and heeds {known} alone; leave it out"
         )
+
+
+def make_trainable(objective: Mapping[str, Any], data: Mapping[str, Any], *, seed: int, where: str) -> Trainable:
+    """Return the Trainable of a spec's ``[objective]`` and ``[data]`` alone, as a kept model's card has them.
+
+    Raises:
+        SpecError: for a key or value the objective does not take.
+        UsageError, ObjectiveError: see :func:`import_objective`, and when it is no Trainable.
+    """
+    options = dict(objective)
+    name = options.pop("name", DEFAULT)
+    found, _ = import_objective(name)
+    if not (isinstance(found, type) and issubclass(found, Trainable)):
+        raise UsageError(f"{where}: its objective '{name}' is no Trainable, which alone keeps networks")
+    return _made(found, options, data, seed=seed, where=where)
+
+
+def _made(
+    found: type[Trainable], options: Mapping[str, Any], data: Mapping[str, Any], *, seed: int, where: str
+) -> Trainable:
+    return found(
+        validate(found.Options, options, where=f"{where} [objective]"),
+        validate(found.Data, data, where=f"{where} [data]"),
+        seed=seed,
+    )

@@ -170,11 +170,37 @@ def _whole_place(written: str, store: ModelStore, key: str) -> str:
         return str(path.resolve())
     if written.endswith(".safetensors") or "/" in written:
         raise UsageError(f"{key} = '{written}': there is no such file, and no model")
+    return _by_name(written, store, f"{key}: ")
+
+
+def _by_name(name: str, store: ModelStore, prefix: str = "") -> str:
     names = store.names()
-    if written not in names:
-        hint = nearest(written, names) or (f"; there are: {', '.join(names[:10])}" if names else "; there are none yet")
-        raise UsageError(f"{key}: there is no model '{written}' in {mask(store.place('').rstrip('/'))}{hint}")
-    return store.place(written)
+    if name not in names:
+        there = f"there are: {', '.join(names[:10])}{', …' * (len(names) > 10)}" if names else "there are none yet"
+        hint = nearest(name, names)
+        said = f"{hint} {there[0].upper()}{there[1:]}" if hint else f"; {there}"
+        raise UsageError(f"{prefix}there is no model '{name}' in {mask(store.place('').rstrip('/'))}{said}")
+    return store.place(name)
+
+
+def find_model(written: str, store: ModelStore) -> str:
+    """Return the place of a model that a person names: the URL, the folder, or that of the model of that name.
+
+    Raises:
+        UsageError: when there is none, naming the nearest and those that there are.
+    """
+    if re.match(r"^[a-z][a-z0-9+.-]+://", written):
+        return written
+    path = Path(written).expanduser()
+    if (path / CARD).is_file():
+        return str(path.resolve())
+    if path.is_file():
+        raise UsageError(f"'{written}' is a file; a kept model is a folder with a {CARD}, which `tuner keep` writes")
+    if written not in store.names() and ("/" in written or path.is_dir()):
+        raise UsageError(
+            f"'{written}' is no model: there is no {'such folder' if not path.is_dir() else CARD + ' in it'}"
+        )
+    return _by_name(written, store)
 
 
 def summaries(store: ModelStore) -> list[Mapping[str, Any]]:

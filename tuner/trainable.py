@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from tuner import metrics
+from tuner.errors import UsageError
 from tuner.hyperparameters import TRAINING, Hyperparameter, build_space
 from tuner.sections import Section
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tuner.metrics import Metric
+    from tuner.samples import Samples
     from tuner.space import Space
     from tuner.training import Dataset, Loss
 
@@ -48,6 +50,9 @@ class Trainable(ABC):
     """Built-in data sets that ``[data] source`` may name instead of a path."""
     imports: ClassVar[Sequence[str]] = ()
     """Of a built-in objective: modules it imports late, which its workers can have imported before they begin."""
+
+    no_predictions: ClassVar[str] = ""
+    """What to say of a kept network that answers nothing by itself: why, and what it is for."""
 
     def __init__(self, options: Any, data: Any, *, seed: int) -> None:
         self.options = options
@@ -138,6 +143,57 @@ class Trainable(ABC):
         JSON, never a pickle. :meth:`load` has been called.
         """
         return {}
+
+    def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
+        """Be, without any data, what :meth:`load` made, as far as the network of ``params`` and its answers need it.
+
+        The inverse of :meth:`artifacts`: ``files`` are what it returned. It is called in place of :meth:`load`.
+
+        Raises:
+            DataError: when something is missing in them.
+        """
+        if files:
+            name = type(self).__name__
+            raise UsageError(
+                f"{name} keeps {', '.join(files)} beside its networks, but does not read them again; write "
+                f"{name}.restore(files, params), the inverse of artifacts(params)"
+            )
+
+    def samples(self, data: Any, params: Mapping[str, Any]) -> Samples:
+        """Return new samples as the network of ``params`` is called with them, with targets where they are there.
+
+        ``data`` is a :class:`~pathlib.Path`, or what somebody holds in memory. By default a CSV or NPY file of numbers,
+        a DataFrame or an array will do, of which :meth:`take` makes the inputs.
+
+        Raises:
+            DataError: when it is not what the network learned from, naming the file, the column and the remedy.
+        """
+        from tuner.samples import plain_samples
+
+        return plain_samples(self.take, data)
+
+    def infer(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Return what the network says of a batch ``[B, …]``: its outputs, or what is made by calling it repeatedly."""
+        outputs: Tensor = module(*inputs)
+        return outputs
+
+    def answers(self, outputs: Tensor, *, probabilities: bool = False) -> Mapping[str, Sequence[Any]]:
+        """Return what :meth:`infer` gave ``[B, …]`` as columns of answers by name; if asked, one for each class.
+
+        Raises:
+            UsageError: when there are no probabilities.
+        """
+        from tuner.answers import class_columns, number_columns
+
+        if self.metrics()[0].task == "classification":
+            classes = [str(number) for number in range(outputs.shape[-1])]
+            return class_columns("class", classes, outputs, probabilities=probabilities)
+        return number_columns(self.decode(outputs), probabilities=probabilities)
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the metrics of what :meth:`infer` gave ``[N, …]`` against the targets of :meth:`samples`, by name."""
+        decoded, right = self.decode(outputs.unsqueeze(0)), self.decode(targets)
+        return {metric.name: float(metric(decoded, right)) for metric in self.metrics()}
 
     def metric_names(self) -> list[str]:
         """Return the metrics that are optimised, the first of which pruning and early stopping watch."""

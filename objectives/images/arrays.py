@@ -98,6 +98,28 @@ def read_arrays(path: Path, target: Sequence[str]) -> dict[str, Arrays]:
     return found
 
 
+def read_new(path: Path) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return the images of a file that is not learned from, and what else it holds for each of them, as columns.
+
+    Raises:
+        DataError: when it holds no images.
+    """
+    where = path.name
+    held = _load(path) if path.suffix.lower() == ".npz" else {path.stem: _load_one(path)}
+    inputs = {name: array for name, array in held.items() if array.ndim in (3, 4)}
+    if not inputs:
+        raise DataError(
+            f"{where}: no array has the axes of images (N × H × W × C or N × H × W); it holds {_listed(held)}"
+        )
+    images = inputs[_only(list(inputs), "", where)]
+    others = {name: array for name, array in held.items() if name not in inputs and array.ndim}
+    columns: dict[str, NDArray[Any]] = {}
+    for name, array in others.items():
+        if len(array) == len(images):
+            columns |= _columns(_base(name), array)
+    return images, columns
+
+
 def _with_targets(
     name: str, inputs: NDArray[Any], others: Mapping[str, NDArray[Any]], target: Sequence[str], where: str
 ) -> Arrays:
@@ -160,17 +182,6 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 def _load_beside(path: Path, target: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The array of an NPY file, and that of the file beside it that holds the labels."""
-    import numpy as np
-
-    def one(file: Path) -> NDArray[Any]:
-        try:
-            loaded: NDArray[Any] = np.load(file, allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(f"{file}: no such file") from None
-        except (OSError, ValueError, EOFError):
-            raise DataError(f"{file.name}: cannot be read as a plain NumPy array") from None
-        return loaded
-
     if target:
         beside = [path.parent / (name if name.endswith(".npy") else f"{name}.npy") for name in target]
     else:
@@ -180,7 +191,19 @@ def _load_beside(path: Path, target: Sequence[str]) -> dict[str, NDArray[Any]]:
         beside = [there[stem] for stem in named if stem in there][:1]
     if not beside:
         raise DataError(f"{path.name}: where are the labels? put them beside it as y.npy, or write target = 'FILE.npy'")
-    return {path.stem: one(path)} | {file.stem: one(file) for file in beside}
+    return {path.stem: _load_one(path)} | {file.stem: _load_one(file) for file in beside}
+
+
+def _load_one(file: Path) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        loaded: NDArray[Any] = np.load(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file") from None
+    except (OSError, ValueError, EOFError):
+        raise DataError(f"{file.name}: cannot be read as a plain NumPy array") from None
+    return loaded
 
 
 def _only(names: list[str], part: str, where: str) -> str:

@@ -34,6 +34,8 @@ class Collected:
     files: Sequence[Path] = ()
     names: Sequence[str] = ()
     """What to call the files in messages."""
+    column: str = ""
+    """Where a table names the files: in which column."""
     pixels: NDArray[Any] | None = None
     """``[N, C, H, W]``, where the images are arrays."""
 
@@ -151,7 +153,7 @@ def _from_arrays(path: Path, data: ImageData, notes: list[str]) -> Collected:
 
 def _from_table(path: Path, data: ImageData, notes: list[str]) -> Collected:
     rows = read_rows(data, notes)
-    column = _image_column(rows, data)
+    column = image_column(rows, data.image_column)
     others = read_others(rows, data, notes)
     tables = {"": path, "validation": Path(data.validation_file), "test": Path(data.test_file)}
     numbered: dict[str, Rows] = {}
@@ -164,13 +166,18 @@ def _from_table(path: Path, data: ImageData, notes: list[str]) -> Collected:
         written = ["" if name is None else str(name) for name in its.frame[column].to_list()]
         names += written
         paths += [folder / name for name in written]
-    return Collected(rows=numbered.pop(""), others=numbered, files=paths, names=names)
+    return Collected(rows=numbered.pop(""), others=numbered, files=paths, names=names, column=column)
 
 
-def _image_column(rows: Rows, data: ImageData) -> str:
-    if data.image_column:
-        require_column(data.image_column, rows, "column (image_column)")
-        return data.image_column
+def image_column(rows: Rows, written: str) -> str:
+    """Return the column of paths: the one ``written``, or the one that holds them.
+
+    Raises:
+        DataError: when there is none of that name, or none or several hold paths.
+    """
+    if written:
+        require_column(written, rows, "column (image_column)")
+        return written
     others = rows.frame.drop(rows.targets)
     holding = [series.name for series in others if series.dtype == pl.String and _are_paths(series)]
     if len(holding) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
     from objectives.images.preparing import PreparedImages
     from objectives.tables.target import Target
+    from tuner.samples import Samples
     from tuner.training.data import Dataset
+
+IMAGES = "images.json"
+"""The file of a kept model that says how images are made ready, and what the outputs mean."""
 
 
 class Image(Supervised):
@@ -90,6 +95,22 @@ class Image(Supervised):
             dropout=float(params["dropout"]),
             augmentation=Augmentation(**changes) if any(changes.values()) else None,
         )
+
+    def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return how images are made ready, and what the outputs mean."""
+        return {IMAGES: json.dumps(self.images.to_json(), ensure_ascii=False).encode()}
+
+    def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
+        from objectives.images.preparing import PreparedImages
+        from tuner.samples import held
+
+        self._images = PreparedImages.from_json(held(files, IMAGES))
+
+    def samples(self, data: Any, params: Mapping[str, Any]) -> Samples:
+        """Return the images of a folder, a table of paths, an image file, an NPZ or NPY file, or an array."""
+        from objectives.images.new_images import NewImages
+
+        return NewImages(told=self.data, images=self.images, known=self.known_targets).read(data)
 
     def describe(self) -> dict[str, Any]:
         """Return what was found: parts, target, the size of the images, and notes for a person."""

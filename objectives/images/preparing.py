@@ -42,6 +42,13 @@ class PreparedImages:
     parts: Mapping[str, PreparedPart]
     """``training``, ``validation`` and, unless none is kept, ``test``."""
     target: Target
+    shape: tuple[int, int, int]
+    """Channels, height and width of an image."""
+    column: str
+    """Where a table named them: the column of paths."""
+    highest: float
+    """The largest number of the training part, and whether any has a fraction: how the pixels are scaled."""
+    fractions: bool
     means: tuple[float, ...]
     """Of each channel, over the training part's pixels."""
     deviations: tuple[float, ...]
@@ -50,11 +57,36 @@ class PreparedImages:
     notes: Sequence[str]
     """What a person should know."""
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        channels, height, width = self.parts["training"].pixels.shape[1:]
-        return channels, height, width
+    def to_json(self) -> dict[str, Any]:
+        """Return all that new images are made by, and what the outputs mean, as plain JSON."""
+        kept = ("shape", "column", "highest", "fractions", "means", "deviations")
+        return {"version": 1, "target": self.target.to_json(), **{name: getattr(self, name) for name in kept}}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> PreparedImages:
+        """Return what :meth:`to_json` wrote: of the images themselves nothing.
+
+        Raises:
+            DataError: when it was written by a later version.
+        """
+        if state.get("version") != 1:
+            raise DataError(
+                f"the images of the model have version {state.get('version')!r}; this tuner reads version 1"
+            )
+        channels, height, width = state["shape"]
+        return cls(
+            where="the model",
+            parts={},
+            target=Target.from_json(state["target"]),
+            shape=(channels, height, width),
+            column=state["column"],
+            highest=state["highest"],
+            fractions=state["fractions"],
+            means=tuple(state["means"]),
+            deviations=tuple(state["deviations"]),
+            unreadable=0,
+            notes=(),
+        )
 
 
 def prepare_images(data: ImageData, *, task: str, seed: int) -> PreparedImages:
@@ -84,11 +116,17 @@ def prepare_images(data: ImageData, *, task: str, seed: int) -> PreparedImages:
         )
         for part, rows in labelled.parts.items()
     }
-    means, deviations = statistics(parts["training"].pixels)
+    training = parts["training"].pixels
+    means, deviations = statistics(training)
+    channels, height, width = training.shape[1:]
     return PreparedImages(
         where=where,
         parts=parts,
         target=labelled.target,
+        shape=(channels, height, width),
+        column=collected.column,
+        highest=float(training.max()),
+        fractions=training.dtype != np.uint8,
         means=means,
         deviations=deviations,
         unreadable=len(gallery.unreadable),

@@ -38,6 +38,10 @@ class Pretraining(Trainable):
     Data = PretrainingData
     default_metric = "perplexity"
     data_sets = NAMES
+    no_predictions = (
+        "was pre-trained on texts without labels and has nothing to predict; it is what a study of objective 'text' "
+        "begins with: objective.pretrained = 'its name'"
+    )
 
     def __init__(self, options: PretrainingOptions, data: PretrainingData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

@@ -27,6 +27,8 @@ class ReadOptions:
     encoding: str = ""
     header: bool = True
     missing_values: Sequence[str] = ()
+    targets: bool = True
+    """Whether what is to be learned must be in it; of new rows one column may be all there is."""
 
 
 def read_delimited(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
@@ -109,7 +111,7 @@ def _sniff(text: str, *, prefer: str) -> str:
 
 
 def _check_header(name: str, header: list[str], delimiter: str, options: ReadOptions, text: str) -> None:
-    if len(header) == 1:
+    if len(header) == 1 and options.targets:
         shown = header[0][:40]
         other = _sniff(text, prefer="")
         if other != delimiter and other in header[0]:

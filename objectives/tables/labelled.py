@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -80,7 +81,20 @@ def _read_other(file: str, rows: Rows, data: LabelledData, notes: list[str], unu
     return known_rows(Rows(where=where, frame=frame, targets=rows.targets), data, notes)
 
 
-def read_options(data: LabelledData) -> ReadOptions:
+class ReadsFiles(Protocol):
+    """``[data]`` that says how its files are written."""
+
+    @property
+    def delimiter(self) -> str: ...
+    @property
+    def encoding(self) -> str: ...
+    @property
+    def header(self) -> bool: ...
+    @property
+    def missing_values(self) -> list[str]: ...
+
+
+def read_options(data: ReadsFiles) -> ReadOptions:
     """Return what a person said about their files."""
     return ReadOptions(
         delimiter=data.delimiter,

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from objectives.tables.columns import ColumnPlan
 from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers
 from tuner.errors import DataError
+from tuner.spelling import nearest
 
 Array = NDArray[np.float32]
 _CYCLES = {"month": 12, "weekday": 7, "hour": 24}
@@ -158,9 +159,21 @@ class Preprocessing:
         absent = [encoder.name for encoder in self.encoders if encoder.name not in frame.columns]
         if absent:
             listed = ", ".join(f"'{name}'" for name in absent[:8])
-            raise DataError(f"{where}: column{'s' * (len(absent) > 1)} {listed} absent, which training had")
+            hint = nearest(absent[0], {*frame.columns} - {encoder.name for encoder in self.encoders})
+            raise DataError(f"{where}: column{'s' * (len(absent) > 1)} {listed} absent, which training had{hint}")
         blocks = [encoder.encode(frame[encoder.name], where=where) for encoder in self.encoders]
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="unsafe")
+
+    def without_infinite(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str]]:
+        """Return new rows with nothing where a number is infinite, and for each such row what is the matter."""
+        faults: dict[int, str] = {}
+        for encoder in self.encoders:
+            if isinstance(encoder, NumberEncoder) and encoder.name in frame.columns:
+                series = frame[encoder.name]
+                infinite = as_numbers(series, encoder.style).is_infinite().fill_null(False)
+                faults |= dict.fromkeys(infinite.arg_true().to_list(), f"'{encoder.name}' is infinite")
+                frame = frame.with_columns(series.set(infinite, None))
+        return frame, faults
 
     def to_json(self) -> dict[str, Any]:
         """Return the fitted state as plain JSON."""

@@ -44,7 +44,8 @@ def read_table(source: str, options: ReadOptions) -> tuple[pl.DataFrame, list[st
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         raise DataError(f"{path.name}: cannot be read as {_format(path)[1:].upper()}: {reason}") from None
     if frame.width and frame.height == 0:
-        raise DataError(f"{path.name}: has a header and no rows; nothing can be learned from it")
+        why = "; nothing can be learned from it" if options.targets else ""
+        raise DataError(f"{path.name}: has a header and no rows{why}")
     if frame.width == 0:
         raise DataError(f"{path.name}: has no columns")
     return normalise(frame, options.missing_values), notes
@@ -174,12 +175,14 @@ def _read_npz(name: str, data: bytes, options: ReadOptions, notes: list[str]) ->
             f"{name}: has no array 'X' [rows, columns] (and 'y' [rows]); it holds {', '.join(arrays) or 'nothing'}"
         )
     targets = next((arrays[key] for key in ("y", "Y", "target") if key in arrays), None)
+    flat = inputs.reshape(len(inputs), -1)
+    columns = {f"x{i}": flat[:, i] for i in range(flat.shape[1])}
+    if targets is None and not options.targets:
+        return pl.DataFrame(columns)
     if targets is None:
         raise DataError(f"{name}: has no array 'y' with the targets; it holds {', '.join(arrays)}")
     if len(targets) != len(inputs):
         raise DataError(f"{name}: X has {len(inputs)} rows and y has {len(targets)}; they must agree")
-    flat = inputs.reshape(len(inputs), -1)
-    columns = {f"x{i}": flat[:, i] for i in range(flat.shape[1])}
     if targets.ndim == 1:
         columns["y"] = targets
     else:

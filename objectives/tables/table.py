@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from objectives.tables.preparing import PreparedTable
     from objectives.tables.target import Target
+    from tuner.samples import Samples
     from tuner.training.data import Dataset
+
+PREPROCESSING = "preprocessing.json"
+"""The file of a kept model that says how columns are prepared, and what the outputs mean."""
 
 NETWORK: tuple[Hyperparameter, ...] = (
     Hyperparameter(
@@ -151,7 +155,42 @@ class Table(Supervised):
     def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
         """Return how the columns are prepared, and what the outputs mean."""
         state = {"preprocessing": self.table.preprocessing.to_json(), "target": asdict(self.table.target)}
-        return {"preprocessing.json": json.dumps(state, ensure_ascii=False).encode()}
+        return {PREPROCESSING: json.dumps(state, ensure_ascii=False).encode()}
+
+    def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
+        from objectives.tables.preparing import PreparedTable
+        from objectives.tables.preprocessing import Preprocessing
+        from objectives.tables.target import Target
+        from tuner.samples import held
+
+        state = held(files, PREPROCESSING)
+        self._table = PreparedTable(
+            where="the model",
+            parts={},
+            target=Target.from_json(state["target"]),
+            plans=(),
+            preprocessing=Preprocessing.from_json(state["preprocessing"]),
+            notes=(),
+        )
+
+    def samples(self, data: Any, params: Mapping[str, Any]) -> Samples:
+        """Return the rows of a file, a DataFrame or an array, prepared as the validation part is."""
+        import torch
+
+        from objectives.tables.new_rows import read_new
+        from tuner.samples import Samples
+
+        notes: list[str] = []
+        where, frame = read_new(data, self.data, notes)
+        usable, faults = self.table.preprocessing.without_infinite(frame)
+        return Samples(
+            where=where,
+            feeds=(torch.tensor(self.table.preprocessing.transform(usable, where=where)),),
+            faults=faults,
+            columns=frame,
+            **self.known_targets(frame, where=where, notes=notes),
+            notes=notes,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return what was inferred: parts, target, how each column is used, and notes for a person."""

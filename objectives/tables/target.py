@@ -62,6 +62,15 @@ class Target:
         encoded = np.column_stack(values)
         return (encoded - np.array(self.means)) / np.array(self.scales) if self.means else encoded
 
+    def known(self, frame: pl.DataFrame) -> tuple[list[int], pl.DataFrame]:
+        """Return the numbers of the rows that have every target, of a class in ``classes``, and these rows."""
+        has = pl.Series([True]).new_from_index(0, frame.height)
+        for name in self.columns:
+            has &= frame[name].is_not_null()
+            if self.task == "classification":
+                has &= as_labels(frame[name]).is_in(self.classes).fill_null(False)
+        return has.arg_true().to_list(), frame.filter(has)
+
     def fit(self, training: NDArray[Any]) -> Target:
         """Return the target with the means and scales of the training part's values."""
         if self.task == "classification":

@@ -65,6 +65,23 @@ def read_folder(folder: Path, *, encoding: str, notes: list[str]) -> dict[str, R
     return parts
 
 
+def read_loose(folder: Path, *, encoding: str, notes: list[str]) -> list[tuple[Path, str | None]]:
+    """Return every text in a folder, in whatever folders, after its path in it; nothing for one that is no text.
+
+    Raises:
+        DataError: when one is not of ``encoding``.
+        OSError: when a file or folder cannot be read.
+    """
+    odd: list[str] = []
+    found: list[tuple[Path, str | None]] = []
+    for path in _texts(folder):
+        text = (_read(path, encoding, odd) or "").strip()
+        found.append((path.relative_to(folder), text or None))
+    if odd:
+        notes.append(f"{_counted(odd)} not UTF-8 and read as Windows-1252")
+    return found
+
+
 def _texts(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if _is_text(path) and path.is_file()]
 

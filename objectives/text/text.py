@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +24,14 @@ if TYPE_CHECKING:
     from objectives.pretraining.fine_tuning import Pretrained
     from objectives.tables.target import Target
     from objectives.text.encodings import Encodings
+    from objectives.text.new_texts import KeptTexts, Seen
     from objectives.text.preparing import PreparedTexts
     from tuner.hyperparameters import Hyperparameter
+    from tuner.samples import Samples
     from tuner.training.data import Dataset
+
+TOKENIZER_FILE, TEXTS = "tokenizer.json", "texts.json"
+"""The files of a kept model: its tokenizer; how texts are read, and what the outputs mean."""
 
 
 class Text(Supervised):
@@ -41,6 +45,7 @@ class Text(Supervised):
         super().__init__(options, data, seed=seed)
         self._texts: PreparedTexts | None = None
         self._encodings: Encodings | None = None
+        self._kept: KeptTexts | None = None
 
     @classmethod
     def recognises(cls, source: Path) -> bool:
@@ -95,6 +100,8 @@ class Text(Supervised):
 
     def _whole(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a trial's hyperparameters with those that what it begins with fixes."""
+        if self._kept is not None:
+            return {**params, **self._kept.fixed}
         return params if self.pretrained is None else {**params, **self.pretrained.params}
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
@@ -102,25 +109,61 @@ class Text(Supervised):
         return known if self.pretrained is None else self.pretrained.hyperparameters(known)
 
     def network(self, params: Mapping[str, Any]) -> nn.Module:
-        if self.pretrained is None:
-            return self._new_network(params)
+        if self._kept is not None or self.pretrained is None:
+            return self._new_network(self._whole(params))
         return self.pretrained.begin(self._new_network(self._whole(params)))
 
     def layers(self, module: nn.Module) -> Sequence[Sequence[str]]:
         return by_depth(name for name, _ in module.named_parameters())
 
     def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
-        """Return the tokenizer, and what the outputs mean."""
-        tokenizer = self.encodings.tokenizer(self._whole(params)).to_json()
-        state = {"tokenizer.json": tokenizer, "target.json": asdict(self.target)}
+        """Return the tokenizer, how texts are read, and what the outputs mean."""
+        seen = self._seen(self._whole(params))
+        state = {
+            TOKENIZER_FILE: seen.tokenizer.to_json(),
+            TEXTS: {
+                "version": 1,
+                "column": self.texts.column,
+                "longest": seen.longest,
+                "fixed": {} if self.pretrained is None else dict(self.pretrained.params),
+                "target": self.target.to_json(),
+            },
+        }
         return {file: json.dumps(held, ensure_ascii=False).encode() for file, held in state.items()}
 
-    def _new_network(self, params: Mapping[str, Any]) -> nn.Module:
+    def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
+        """Be what judges texts by the kept tokenizer; what it began with is in the weights and not needed."""
+        from objectives.text.new_texts import KeptTexts
+
+        self._kept = KeptTexts.of(files, tokenizer=TOKENIZER_FILE, texts=TEXTS)
+
+    def samples(self, data: Any, params: Mapping[str, Any]) -> Samples:
+        """Return the texts of a table, of a folder of .txt files, or of a list or DataFrame in memory."""
+        from objectives.text.new_texts import NewTexts
+
+        assert self._kept is not None
+        new = NewTexts(
+            told=self.data, column=self._kept.column, targets=list(self.target.columns), known=self.known_targets
+        )
+        return new.read(data, self._kept.seen)
+
+    def _seen(self, params: Mapping[str, Any]) -> Seen:
+        """Return how the network of a trial's whole hyperparameters sees texts."""
         from objectives.text.encodings import longest
+        from objectives.text.new_texts import Seen
+
+        if self._kept is not None:
+            return self._kept.seen
+        tokenizer = self.encodings.tokenizer(params)
+        if self.pretrained is not None and params["positions"] == "learned":  # it gives a vector for each position
+            return Seen(tokenizer=tokenizer, longest=int(params["max_length"]))
+        return Seen(tokenizer=tokenizer, longest=longest(self.encodings.of(params)))
+
+    def _new_network(self, params: Mapping[str, Any]) -> nn.Module:
         from objectives.text.networks import BagOfEmbeddings, TransformerEncoder
 
-        vocabulary = len(self.encodings.tokenizer(params))
-        given = self.pretrained is not None and params["positions"] == "learned"  # a vector for each position
+        seen = self._seen(params)
+        vocabulary = len(seen.tokenizer)
         if params["network"] == "bag_of_embeddings":
             return BagOfEmbeddings(
                 vocabulary=vocabulary,
@@ -130,7 +173,7 @@ class Text(Supervised):
             )
         return TransformerEncoder(
             vocabulary=vocabulary,
-            longest=int(params["max_length"]) if given else longest(self.encodings.of(params)),
+            longest=seen.longest,
             layers=int(params["depth"]),
             shape=layer_shape(params),
             positions=params["positions"],
@@ -140,7 +183,7 @@ class Text(Supervised):
 
     @property
     def target(self) -> Target:
-        return self.texts.target
+        return self.texts.target if self._kept is None else self._kept.target
 
     @property
     def where(self) -> str:

@@ -41,6 +41,22 @@ class Vocabularies:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """How a network sees both sides."""
+
+    source: Tokenizer
+    target: Tokenizer
+    longest: int
+    """Tokens after which a text is cut, and a translation ends."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Seen:
+        """Return it of a dataset that :func:`encode_pairs` gave."""
+        info = dataset.info
+        return cls(source=info[SOURCE_TOKENIZER], target=info[TARGET_TOKENIZER], longest=info[LONGEST])
+
+
 def encode_pairs(prepared: PreparedPairs, vocabularies: Vocabularies) -> Dataset:
     """Return the pairs as token numbers, with the tokenizers in ``info``.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from objectives.tables.delimited import ReadOptions
+from objectives.tables.labelled import read_options
 from objectives.tables.reading import read_table
 from objectives.tables.splitting import Split, split_by_column, split_randomly
 from objectives.translation.cmudict import COLUMNS, NAME, load_cmudict
@@ -109,13 +109,7 @@ def _read(source: str, data: TranslationData, notes: list[str]) -> _Table:
     if "." not in source and not Path(source).exists():
         hint = nearest(source, [NAME]) or f"; built in: {NAME}"
         raise DataError(f"{source}: no such file and no built-in data set{hint}")
-    options = ReadOptions(
-        delimiter=data.delimiter,
-        encoding=data.encoding,
-        header=data.header,
-        missing_values=tuple(data.missing_values),
-    )
-    frame, read_notes = read_table(source, options)
+    frame, read_notes = read_table(source, read_options(data))
     notes += read_notes
     return _Table(where=Path(source).name, frame=frame)
 

@@ -60,6 +60,18 @@ def score(translator: Translator, pairs: Pairs) -> Scored:
     )
 
 
+def compare(written: Tensor, wanted: Tensor) -> tuple[float, float]:
+    """Return the share of translations that are right, and the edits that would mend all, a token of what they should be.
+
+    Shape:
+        token numbers ``[N, L]`` and ``[N, T]``, each row up to its first ``EOS``.
+    """
+    right = _until_end(wanted)
+    edits = edit_distances(*_batch(_until_end(written)), *_batch(right)).tolist()
+    exact = sum(not edit and UNKNOWN not in tokens for edit, tokens in zip(edits, right, strict=True))
+    return exact / len(right), sum(edits) / max(1, sum(map(len, right)))
+
+
 def _until_end(batch: Tensor) -> list[list[int]]:
     return [row[: row.index(EOS)] if EOS in row else row for row in batch.tolist()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,22 @@ from objectives.translation.cmudict import NAME
 from objectives.translation.hyperparameters import HYPERPARAMETERS
 from objectives.translation.options import TranslationData, TranslationOptions
 from tuner import metrics
+from tuner.errors import UsageError
 from tuner.hyperparameters import Hyperparameter
 from tuner.trainable import Trainable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from objectives.translation.encoding import Vocabularies
+    from objectives.translation.encoding import Seen, Vocabularies
+    from objectives.translation.new_texts import KeptPairs
     from objectives.translation.preparing import Pairs, PreparedPairs
     from tuner.metrics import Metric
+    from tuner.samples import Samples
     from tuner.training import Dataset, Loss, Part
 
+PAIRS = "pairs.json"
+"""The file of a kept model that holds both tokenizers, and how texts are read."""
 EXAMPLES = 5
 """Translations that are kept with a trial."""
 
@@ -37,6 +43,7 @@ class Translation(Trainable):
         super().__init__(options, data, seed=seed)
         self._prepared: PreparedPairs | None = None
         self._encoded: dict[Vocabularies, Dataset] = {}
+        self._kept: KeptPairs | None = None
 
     @property
     def prepared(self) -> PreparedPairs:
@@ -73,18 +80,17 @@ class Translation(Trainable):
 
     def network(self, params: Mapping[str, Any]) -> nn.Module:
         from objectives.transformer.hyperparameters import layer_shape
-        from objectives.translation.encoding import LONGEST, SOURCE_TOKENIZER, TARGET_TOKENIZER
         from objectives.translation.network import Transformer
 
-        info = self._encoding(params).info
+        seen = self._seen(params)
         return Transformer(
-            source_vocabulary=len(info[SOURCE_TOKENIZER]),
-            target_vocabulary=len(info[TARGET_TOKENIZER]),
+            source_vocabulary=len(seen.source),
+            target_vocabulary=len(seen.target),
             shape=layer_shape(params),
             encoder_layers=int(params["encoder_layers"]),
             decoder_layers=int(params["decoder_layers"]),
             positions=params["positions"],
-            longest=info[LONGEST],
+            longest=seen.longest,
             shared=bool(params["shared"]),
             tied=bool(params["tied"]),
         )
@@ -107,6 +113,60 @@ class Translation(Trainable):
 
     def metric_names(self) -> list[str]:
         return [metrics.get(name, task="sequence").name for name in super().metric_names()]
+
+    def artifacts(self, params: Mapping[str, Any]) -> dict[str, bytes]:
+        """Return both tokenizers, and how texts are read."""
+        from objectives.translation.new_texts import KeptPairs
+
+        kept = KeptPairs(columns=self.prepared.columns, characters=self.prepared.longest, seen=self._seen(params))
+        return {PAIRS: json.dumps(kept.to_json(), ensure_ascii=False).encode()}
+
+    def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
+        from objectives.translation.new_texts import KeptPairs
+        from tuner.samples import held
+
+        self._kept = KeptPairs.from_json(held(files, PAIRS))
+
+    def samples(self, data: Any, params: Mapping[str, Any]) -> Samples:
+        """Return the texts of a table, or of a list or DataFrame in memory; translations beside them are targets."""
+        from objectives.translation.new_texts import read_texts
+
+        return read_texts(data, self.data, self.kept)
+
+    def infer(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Return the translations as token numbers ``[B, longest]``, written with a beam as the options say."""
+        from objectives.translation.network import Transformer
+        from objectives.translation.translator import Translator
+
+        assert isinstance(module, Transformer)
+        beam, penalty = self.options.beam, self.options.length_penalty
+        return Translator.seeing(self.kept.seen, module, beam=beam, length_penalty=penalty).write(inputs[0])
+
+    def answers(self, outputs: Tensor, *, probabilities: bool = False) -> Mapping[str, Sequence[Any]]:
+        """Return the translations, under the name that their column had."""
+        if probabilities:
+            raise UsageError("probabilities are those of classes; this model answers with texts")
+        return {self.kept.columns[1]: self.kept.seen.target.decode(outputs)}
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return how many translations are right, and the edits that would mend them, a token."""
+        from objectives.translation.scoring import compare
+
+        exact_match, edit_distance = compare(outputs, targets)
+        return {"decoded_exact_match": exact_match, "decoded_edit_distance": edit_distance}
+
+    @property
+    def kept(self) -> KeptPairs:
+        """What a kept model knows of its pairs; :meth:`restore` reads it."""
+        if self._kept is None:
+            raise RuntimeError("call restore() first")
+        return self._kept
+
+    def _seen(self, params: Mapping[str, Any]) -> Seen:
+        """Return how the network of a trial's hyperparameters sees texts."""
+        from objectives.translation.encoding import Seen
+
+        return Seen.of(self._encoding(params)) if self._kept is None else self._kept.seen
 
     def final_scores(self, module: nn.Module, dataset: Dataset) -> dict[str, Any]:
         """Translate some of the validation texts, and compare the texts that come out with those that should.

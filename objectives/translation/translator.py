@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from objectives.text.tokenizers import Tokenizer
-from objectives.translation import decoding, encoding
+from objectives.text.tokenizers import PAD, Tokenizer
+from objectives.translation import decoding
+from objectives.translation.encoding import Seen
 
 if TYPE_CHECKING:
     from objectives.translation.network import Transformer
@@ -40,11 +42,16 @@ class Translator:
     @classmethod
     def of(cls, module: Transformer, dataset: Dataset, *, beam: int = 4, length_penalty: float = 0.6) -> Translator:
         """Return the translator of a module that learned from a dataset that ``Translation.encode`` gave."""
+        return cls.seeing(Seen.of(dataset), module, beam=beam, length_penalty=length_penalty)
+
+    @classmethod
+    def seeing(cls, seen: Seen, module: Transformer, *, beam: int = 4, length_penalty: float = 0.6) -> Translator:
+        """Return the translator of a module that sees texts so."""
         return cls(
             module=module,
-            source=dataset.info[encoding.SOURCE_TOKENIZER],
-            target=dataset.info[encoding.TARGET_TOKENIZER],
-            longest=dataset.info[encoding.LONGEST],
+            source=seen.source,
+            target=seen.target,
+            longest=seen.longest,
             beam=beam,
             length_penalty=length_penalty,
         )
@@ -61,15 +68,17 @@ class Translator:
         try:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 some = texts[start : start + TEXTS_AT_ONCE]
-                yield self._write(self.source.encode(some, max_length=self.longest, eos=True).to(device)).cpu()
+                yield self.write(self.source.encode(some, max_length=self.longest, eos=True).to(device)).cpu()
         finally:
             self.module.train(training)
 
     @torch.inference_mode()
-    def _write(self, source: Tensor) -> Tensor:
+    def write(self, source: Tensor) -> Tensor:
+        """Return the tokens ``[B, longest]`` of the translations of tokens ``[B, S]``; the module is in eval mode."""
         if self.beam == 1:
-            return decoding.greedy(self.module, source, longest=self.longest)
-        written, _ = decoding.beam(
-            self.module, source, width=self.beam, longest=self.longest, length_penalty=self.length_penalty
-        )
-        return written
+            written = decoding.greedy(self.module, source, longest=self.longest)
+        else:
+            written, _ = decoding.beam(
+                self.module, source, width=self.beam, longest=self.longest, length_penalty=self.length_penalty
+            )
+        return pad(written, (0, self.longest - written.shape[1]), value=PAD)

@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Models": {
         "keep": ("models", "Keep the network of a trial under a name."),
+        "predict": ("predict", "Let a kept network answer new data."),
         "models": ("models", "List the models that were kept."),
     },
     "Prepare and tidy": {

@@ -1,0 +1,50 @@
+"""New rows, of which the targets are to be found out: read as those of training were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from objectives.tables.arrays import feature_frame
+from objectives.tables.labelled import ReadsFiles, read_options
+from objectives.tables.reading import normalise, read_table
+from tuner.errors import DataError
+
+
+def read_new(data: Any, told: ReadsFiles, notes: list[str]) -> tuple[str, pl.DataFrame]:
+    """Return what to call them, and the rows of a file, a DataFrame, an array or (of texts) a list.
+
+    Raises:
+        DataError: when they cannot be read, naming the file.
+    """
+    options = replace(read_options(told), targets=False)
+    if not isinstance(data, Path):
+        return "the data", normalise(_in_memory(data), options.missing_values)
+    if data.suffix.lower() == ".npy" and data.is_file():
+        return data.name, normalise(feature_frame(_array(data)), options.missing_values)
+    frame, read_notes = read_table(str(data), options)
+    notes += read_notes
+    return data.name, frame
+
+
+def _in_memory(data: Any) -> pl.DataFrame:
+    if isinstance(data, pl.DataFrame) or hasattr(data, "iloc"):
+        return feature_frame(data)
+    array = np.asarray(data)
+    if array.ndim != 2:
+        raise DataError(f"the data: rows are a DataFrame, or an array [rows, columns], not one of {array.ndim} axes")
+    return feature_frame(array)
+
+
+def _array(path: Path) -> Any:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise DataError(f"{path.name}: cannot be read as a plain NumPy array") from None
+    if array.ndim < 2:
+        raise DataError(f"{path.name}: holds an array of {array.ndim} axes; rows and columns make two")
+    return array.reshape(len(array), -1)

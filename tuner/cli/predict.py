@@ -1,0 +1,114 @@
+"""``tuner predict``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+import click
+
+from tuner.cli.options import common
+from tuner.cli.printing import hint
+from tuner.output import FORMATS, dump, number, score
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tuner.inference import Predictions
+
+ROWS_AT_ONCE = 10_000
+"""So many rows are made into text at a time."""
+MOST_NAMED = 5
+"""So many of the rows without an answer are named."""
+
+
+@click.command(short_help="Let a kept network answer new data.")
+@click.argument("model", metavar="MODEL")
+@click.argument("data", metavar="DATA")
+@click.option("--probabilities", is_flag=True, help="Of classes: a column with the probability of each, too.")
+@click.option("--with-data", is_flag=True, help="Print the data's columns before the answers.")
+@click.option("--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu, cuda, cuda:1, …")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most samples that the network sees at once. Default: by their kind.",
+)
+@click.option("--where", metavar="URL", default="", help="The folder or fsspec URL of the models.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    help="How the answers are printed. Default: a table on a terminal, else csv.",
+)
+@common(output=False)
+def predict(
+    *,
+    model: str,
+    data: str,
+    probabilities: bool,
+    with_data: bool,
+    device: str,
+    batch_size: int | None,
+    where: str,
+    output: str | None,
+    storage: str | None,
+) -> None:
+    """Print what the kept network MODEL (a name, a folder or a URL) answers to DATA, a row for each of its rows.
+
+    DATA is of the kind it learned from: a table of rows or texts, a folder of images or texts, a table of their paths,
+    or arrays. Where DATA also holds what is right, the scores are told on stderr. Nothing is written.
+
+    \b
+    tuner predict churn new_customers.csv
+    tuner predict churn new_customers.csv --probabilities > answers.csv
+    tuner predict tuner-models/photos more_photos/ -o jsonl
+    """
+    from tuner.inference import load_model
+
+    with redirect_stdout(sys.stderr):  # what an objective prints is no answer
+        predictor = load_model(model, storage=storage, where=where, device=device)
+        found = predictor.predictions(data, probabilities=probabilities, batch_size=batch_size)
+    _print(found.with_data() if with_data else found.frame, output or ("table" if sys.stdout.isatty() else "csv"))
+    _tell(found)
+
+
+def _print(frame: pl.DataFrame, form: str) -> None:
+    if form == "table":
+        _print_table(frame)
+    elif form in ("csv", "jsonl"):
+        for start in range(0, len(frame), ROWS_AT_ONCE):
+            text = dump(frame[start : start + ROWS_AT_ONCE].to_dicts(), form)
+            click.echo(text.partition("\n")[2] if form == "csv" and start else text)
+    else:
+        click.echo(dump(frame.to_dicts(), form))
+
+
+def _print_table(frame: pl.DataFrame) -> None:
+    from tuner.cli.printing import say_hidden
+    from tuner.cli.tables import Column, print_table
+
+    columns = [
+        Column(
+            title=series.name,
+            cells=["" if value is None else number(value, digits=6) for value in series.to_list()],
+            left=not series.dtype.is_numeric(),
+            rank=place if place else 0,
+        )
+        for place, series in enumerate(reversed(frame.get_columns()))
+    ]
+    say_hidden(print_table(columns[::-1]))
+
+
+def _tell(found: Predictions) -> None:
+    """Say on stderr what is no answer."""
+    for note in found.notes:
+        hint(f"note: {note}")
+    if found.faults:
+        named = ", ".join(f"row {row + 1} ({why})" for row, why in list(found.faults.items())[:MOST_NAMED])
+        more = ", …" if len(found.faults) > MOST_NAMED else ""
+        click.echo(f"{len(found.faults)} of {len(found.frame)} rows have no answer: {named}{more}", err=True)
+    if found.scores:
+        told = ", ".join(f"{name} {score(value)}" for name, value in found.scores.items())
+        hint(f"scores on {found.scored} row{'s' * (found.scored > 1)}: {told}")
