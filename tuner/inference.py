@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import DataError, TunerError, UsageError
+from tuner.failures import is_out_of_memory
 from tuner.loading import make_trainable
 from tuner.models import WEIGHTS, find_model, open_model, open_models, shown
 
@@ -124,7 +125,25 @@ class Predictor:
 
         with torch.inference_mode():
             for inputs in chunks(samples.feeds, most, self.device):
-                yield self._trainable.infer(self._module, inputs).cpu()
+                yield self._inferred(inputs, samples.where).cpu()
+
+    def _inferred(self, inputs: tuple[Tensor, ...], where: str) -> Tensor:
+        try:
+            return self._trainable.infer(self._module, inputs)
+        except Exception as error:
+            if self._overrides("samples") or isinstance(error, TunerError) or is_out_of_memory(error):
+                raise
+            shapes = ", ".join(str(list(one.shape[1:])) for one in inputs)
+            raise DataError(
+                f"{where}: the network cannot be called with samples {shapes}: {_first_line(error)}; where they are to "
+                f"be read otherwise, write {type(self._trainable).__name__}.samples(data, params)"
+            ) from error
+
+    def _overrides(self, method: str) -> bool:
+        """Whether the objective has a method of its own in place of the default one."""
+        from tuner.trainable import Trainable
+
+        return getattr(type(self._trainable), method) is not getattr(Trainable, method)
 
     def _scores(self, outputs: Sequence[Tensor], samples: Samples) -> tuple[dict[str, float], int]:
         import torch
@@ -149,12 +168,24 @@ class Predictor:
         params = self.card["params"]
         with _own_errors():
             self._trainable.restore(kept, params)
-            module = self._trainable.network(params)
+            module = self._made(params)
         fit = weights.fit(module)
         if not fit.whole:
             raise DataError(f"the weights of the model '{self._where}' do not fit its network: {fit.said()}")
         weights.apply(module)
         return module.to(self.device).eval()
+
+    def _made(self, params: Mapping[str, Any]) -> nn.Module:
+        try:
+            return self._trainable.network(params)
+        except Exception as error:
+            if self._overrides("restore") or isinstance(error, TunerError):
+                raise
+            name = type(self._trainable).__name__
+            raise UsageError(
+                f"{name}.network(params) fails where load() has not been called ({_first_line(error)}); write "
+                f"{name}.artifacts(params) to keep what it needs, and {name}.restore(files, params) to read it again"
+            ) from error
 
 
 def load_model(name: str, *, storage: str | None = None, where: str = "", device: str = "auto") -> Predictor:
@@ -211,6 +242,10 @@ def _own_errors() -> Iterator[None]:
         from tuner.tryout import objectives_own
 
         raise objectives_own(error) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _note_strange(outputs: Tensor, start: int, faults: dict[int, str]) -> None:

@@ -39,6 +39,10 @@ class KeptModel:
     """So many epochs had to be trained again; 0 where the trial's last checkpoint was at hand."""
     scores: Mapping[str, float]
     """The optimised metrics of what was kept, on the validation part."""
+    source: str
+    """Where the data lies from which it learned, if its objective says so."""
+    no_predictions: str
+    """Why it answers nothing by itself, if so, and what it is for."""
 
 
 def keep(results: Results, *, trial: int | None = None, name: str | None = None, replace: bool = False) -> KeptModel:
@@ -61,7 +65,13 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
     files = {WEIGHTS: rebuilt.weights(), **rebuilt.trainable.artifacts(rebuilt.params)}
     place = store.save(name, files, _card(results, spec, rebuilt), replace=replace)
     return KeptModel(
-        name=name, place=place, trial=rebuilt.row.number, epochs_trained=rebuilt.epochs_trained, scores=rebuilt.scores
+        name=name,
+        place=place,
+        trial=rebuilt.row.number,
+        epochs_trained=rebuilt.epochs_trained,
+        scores=rebuilt.scores,
+        source=str(spec.data.get("source", "")),
+        no_predictions=rebuilt.trainable.no_predictions,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -403,4 +404,5 @@ def _keep_best(results: Results) -> None:
 
     kept = keep_best(results)
     if kept is not None:
-        notes.info("the network of trial %d is kept as model '%s'", kept.trial, kept.name)
+        use = "" if kept.no_predictions else f": `tuner predict {shlex.quote(kept.name)} DATA` lets it answer new data"
+        notes.info("the network of trial %d is kept as model '%s'%s", kept.trial, kept.name, use)

@@ -19,7 +19,7 @@ from objectives.images.decoding import Fit, Pixels, UnreadableImageError, read_p
 from objectives.images.options import ImageData
 from objectives.images.preparing import PreparedImages
 from objectives.images.reading import Gallery, read_arrays
-from objectives.tables.labelled import Rows
+from objectives.tables.labelled import Rows, require_column
 from objectives.tables.new_rows import read_new
 from tuner.errors import DataError
 from tuner.samples import Samples
@@ -57,7 +57,7 @@ class ImageFiles:
             try:
                 pixels[place] = read_pixels(self.paths[row], size=(height, width), coloured=channels == 3, fit=self.fit)
             except (UnreadableImageError, DataError) as error:
-                self.faults[row] = str(error)
+                self.faults.setdefault(row, str(error))
         return torch.from_numpy(pixels)
 
 
@@ -110,10 +110,7 @@ class NewImages:
     def _table(self, data: Any, folder: Path) -> Samples:
         notes: list[str] = []
         where, frame = read_new(data, self.told, notes)
-        column = self.images.column
-        if column not in frame.columns:
-            targets = [name for name in self.images.target.columns if name in frame.columns]
-            column = image_column(Rows(where=where, frame=frame, targets=targets), column)
+        column = self._column(where, frame)
         written = ["" if name is None else str(name) for name in frame[column].to_list()]
         given = Path(self.told.image_folder).expanduser() if self.told.image_folder else folder
         return self._files(
@@ -124,6 +121,20 @@ class NewImages:
             notes=notes,
             **self.known(frame, where=where, notes=notes),
         )
+
+    def _column(self, where: str, frame: pl.DataFrame) -> str:
+        """Return the column of paths: that of training or, where training had no table, the one that holds them."""
+        rows = Rows(where=where, frame=frame, targets=[n for n in self.images.target.columns if n in frame.columns])
+        if self.images.column:
+            require_column(self.images.column, rows, "column")
+            return self.images.column
+        try:
+            return image_column(rows, "")
+        except DataError:
+            raise DataError(
+                f"{where}: the network learned from images; give a folder of them, a table with one column of their "
+                "paths, or arrays (.npz, .npy)"
+            ) from None
 
     def _files(
         self, paths: Sequence[Path], *, where: str, faults: dict[int, str] | None = None, **others: Any
@@ -159,7 +170,7 @@ class NewImages:
         channels, height, width = images.shape
         pixels: Pixels = arrays.channels_first(array, self._layout(array), where=where)
         if pixels.shape[1] != channels:
-            raise DataError(f"{where}: the images have {pixels.shape[1]} channels; the network learned from {channels}")
+            raise DataError(f"{where}: channels of an image: {pixels.shape[1]}; the network learned from {channels}")
         if pixels.dtype != np.uint8 and images.highest > 2 and pixels.max(initial=0, where=np.isfinite(pixels)) <= 1:
             raise DataError(
                 f"{where}: no number is above 1, and the network learned from numbers up to {images.highest:g}; "

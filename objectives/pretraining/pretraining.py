@@ -40,7 +40,7 @@ class Pretraining(Trainable):
     data_sets = NAMES
     no_predictions = (
         "was pre-trained on texts without labels and has nothing to predict; it is what a study of objective 'text' "
-        "begins with: objective.pretrained = 'its name'"
+        "begins with, as its objective.pretrained"
     )
 
     def __init__(self, options: PretrainingOptions, data: PretrainingData, *, seed: int) -> None:

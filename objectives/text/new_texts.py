@@ -129,7 +129,13 @@ class NewTexts:
     def _column(self, rows: Rows) -> str:
         """Return the column of that name; where training had files, not columns, the one that plainly holds texts."""
         if self.column not in rows.frame.columns and self.targets == [CLASS] and self.column == TEXT:
-            return text_column(rows, "", [CLASS])
+            try:
+                return text_column(rows, "", [CLASS])
+            except DataError:
+                raise DataError(
+                    f"{rows.where}: no column '{TEXT}'; the network learned from texts in files: give a folder of "
+                    f"them, or a table with a column '{TEXT}'"
+                ) from None
         require_column(self.column, rows, "column")
         return self.column
 

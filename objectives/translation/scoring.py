@@ -61,7 +61,7 @@ def score(translator: Translator, pairs: Pairs) -> Scored:
 
 
 def compare(written: Tensor, wanted: Tensor) -> tuple[float, float]:
-    """Return the share of translations that are right, and the edits that would mend all, a token of what they should be.
+    """Return the share of translations that are right, and the edits that would mend them, a token of the right ones.
 
     Shape:
         token numbers ``[N, L]`` and ``[N, T]``, each row up to its first ``EOS``.

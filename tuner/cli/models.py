@@ -6,15 +6,19 @@ import datetime as dt
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tuner import study as api
 from tuner.cli.options import common, study_argument
-from tuner.cli.printing import hint, print_data, say_hidden
+from tuner.cli.printing import again, hint, print_data, say_hidden
 from tuner.cli.tables import Column, print_table
 from tuner.output import ago, number, score
+
+if TYPE_CHECKING:
+    from tuner.keeping import KeptModel
 
 MODEL_KEYS = (
     "name",
@@ -55,6 +59,24 @@ def keep(*, study: str, trial: int | None, name: str | None, replace: bool, stor
     again = f", trained again for {kept.epochs_trained} epochs" if kept.epochs_trained else ""
     click.echo(f"model '{kept.name}': trial {kept.trial}{again}, {scores}")
     hint(kept.place)
+    _hint_next(kept, storage)
+
+
+def _hint_next(kept: KeptModel, storage: str | None) -> None:
+    from tuner.models import open_models
+
+    if kept.no_predictions:
+        hint(f"it {kept.no_predictions}")
+        return
+    by_name = open_models(api.storage_url(storage)).place(kept.name) == kept.place  # [model] where may say another
+    command = again("predict", kept.name if by_name else kept.place, _like(kept.source), storage=storage)
+    hint(f"\nNext:\n  {command}  what it answers to new data")
+
+
+def _like(source: str) -> str:
+    """Return a name that new data may have which is of the kind of ``source``."""
+    path = Path(source)
+    return "new/" if source and path.is_dir() else f"new{path.suffix or '.csv'}"
 
 
 @click.command(short_help="List the models that were kept.")

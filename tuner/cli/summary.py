@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tuner import attributes
 from tuner.cli.printing import again, hint, wrapped
 from tuner.cli.rows import outcome_columns
 from tuner.cli.tables import print_table, terminal_width
@@ -62,6 +63,9 @@ def _hint_next(results: Results, status: Status, storage: str | None) -> None:
             (again("trials", name, "--sort", "value", "--limit", "10", storage=storage), "the ten best"),
             (again("show", name, str(best.number), storage=storage), "its curve and scores"),
         ][: 2 if len(status.best) == 1 else 3]
+        keeps_none = results.spec is not None and not results.spec.model.keep_as
+        if keeps_none and best.attributes.get(attributes.NETWORK_PARAMETERS):
+            steps.append((again("keep", name, storage=storage), "keep its network, to predict with"))
     if status.counts["failed"]:
         steps.append((again("trials", name, "--state", "failed", storage=storage), "what failed"))
     if left:

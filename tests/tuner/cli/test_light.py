@@ -35,6 +35,6 @@ def test_a_command_that_only_reads_imports_nothing_heavy(arguments: list[str]) -
     assert not imported_by(*arguments) & set(HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["start", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["start", "--help"], ["predict", "--help"]])
 def test_help_needs_no_database(arguments: list[str]) -> None:
     assert not imported_by(*arguments) & {*HEAVY, "sqlalchemy", "optuna"}

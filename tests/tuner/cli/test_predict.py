@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.objectives.tables_kit import churn
+from tests.tuner import studies
+from tests.tuner.cli.conftest import Run
+from tests.tuner.predicting import ONE_TRIAL
+
+SPACE = {"depth": 1, "width": 4, "learning_rate": 0.02, "optimizer": "adam"}
+
+
+@pytest.fixture
+def kept(tmp_path: Path, run: Run) -> str:
+    """A model called cells, and new.csv and unlabelled.csv for it; returns what `tuner keep` said on stderr."""
+    frame = churn(60)
+    frame.write_csv(tmp_path / "all.csv")
+    frame.head(3).write_csv(tmp_path / "new.csv")
+    frame.head(3).drop("churned").write_csv(tmp_path / "unlabelled.csv")
+    data = {"source": str(tmp_path / "all.csv"), "target": "churned"}
+    results = studies.create(tmp_path, **ONE_TRIAL | {"data": data, "space": SPACE})
+    studies.work(results)
+    kept = run("keep", "quick", "--name", "cells")
+    assert kept.exit_code == 0, kept.output
+    return kept.stderr
+
+
+def test_answers_are_csv_where_there_is_no_terminal_and_scores_stand_apart(kept: str, run: Run) -> None:
+    done = run("predict", "cells", "new.csv")
+    assert done.exit_code == 0
+    head, *answers = done.stdout.splitlines()
+    assert head == "churned"
+    assert len(answers) == 3
+    assert set(answers) <= {"yes", "no"}
+    assert done.stderr.startswith("scores on 3 rows: accuracy ")
+    assert run("predict", "cells", "unlabelled.csv").stdout == done.stdout
+    assert run("predict", "cells", "unlabelled.csv").stderr == ""
+    assert run("predict", "cells", "new.csv", "-q").stderr == ""
+
+
+def test_every_form_says_the_same(kept: str, run: Run) -> None:
+    wanted = list(csv.DictReader(io.StringIO(run("predict", "cells", "new.csv").stdout)))
+    assert json.loads(run("predict", "cells", "new.csv", "-o", "json").stdout) == wanted
+    assert yaml.safe_load(run("predict", "cells", "new.csv", "-o", "yaml").stdout) == wanted
+    lines = run("predict", "cells", "new.csv", "-o", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == wanted
+    assert run("predict", "cells", "new.csv", "-o", "table").stdout.split() == [
+        "churned",
+        *(r["churned"] for r in wanted),
+    ]
+
+
+def test_probabilities_add_up_and_the_datas_columns_stand_before(kept: str, run: Run) -> None:
+    done = run("predict", "cells", "new.csv", "--probabilities", "--with-data", "-o", "json")
+    for row, given in zip(json.loads(done.stdout), churn(60).head(3).to_dicts(), strict=True):
+        assert list(row) == ["age", "spend", "plan", "churned", "predicted churned", "p(no)", "p(yes)"]
+        assert (row["age"], row["plan"]) == (str(given["age"]), given["plan"])
+        assert row["p(no)"] + row["p(yes)"] == pytest.approx(1, abs=2e-6)
+        assert row["predicted churned"] == ("yes" if row["p(yes)"] > 0.5 else "no")
+
+
+def test_a_row_without_an_answer_keeps_its_line(kept: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("age,spend,plan\n30,1,basic\ninf,1,basic\n,,\n")
+    done = run("predict", "cells", "odd.csv", "--batch-size", "1")
+    assert [row["churned"] == "" for row in csv.DictReader(io.StringIO(done.stdout))] == [False, True, False]
+    assert done.stderr == "1 of 3 rows have no answer: row 2 ('age' is infinite)\n"
+
+
+def test_a_long_table_has_one_head(kept: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.cli.predict.ROWS_AT_ONCE", 2)
+    churn(5).write_csv(tmp_path / "five.csv")
+    assert [line for line in run("predict", "cells", "five.csv").stdout.splitlines() if line == "churned"] == [
+        "churned"
+    ]
+    assert len(run("predict", "cells", "five.csv").stdout.splitlines()) == 6
+
+
+def test_the_next_command_that_keep_names_works_as_printed(kept: str, run: Run) -> None:
+    (line,) = (line for line in kept.splitlines() if line.startswith("  tuner"))
+    arguments = line.partition("  what")[0].split()[1:]
+    assert arguments == ["predict", "cells", "new.csv"]
+    assert run(*arguments).exit_code == 0
+
+
+def test_neither_the_storage_nor_the_folder_is_touched(kept: str, run: Run, tmp_path: Path) -> None:
+    for path in tmp_path.glob("tuner.db*"):
+        path.unlink()
+    before = sorted(tmp_path.rglob("*"))
+    assert run("predict", "tuner-models/cells", "new.csv").exit_code == 0
+    assert run("predict", "cells", "new.csv", "--where", str(tmp_path / "tuner-models")).exit_code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sells", "new.csv"], "Error: there is no model 'sells' in "),
+        (["cells", "nw.csv"], "Error: nw.csv: no such file; did you mean 'new.csv'?"),
+        (["cells", "."], "is a folder; name a file"),
+        (["cells", "new.csv", "--device", "cuda:99"], "Error: device 'cuda:99' is not there"),
+        (["tuner-models/none", "new.csv"], "Error: 'tuner-models/none' is no model"),
+        (["new.csv", "new.csv"], "Error: 'new.csv' is a file; a kept model is a folder"),
+        (["cells"], "missing argument 'DATA'"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_2(kept: str, run: Run, arguments: list[str], says: str) -> None:
+    done = run("predict", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
