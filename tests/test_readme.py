@@ -47,6 +47,8 @@ def write_inputs(folder: Path) -> None:
         shown_age = "" if chance.random() < 0.1 else str(age)
         rows.append(f"C{i:05},{shown_age},{chance.choice('abc')},{calls},2024-{1 + i % 12:02}-01,{churned}")
     (folder / "churn.csv").write_text("\n".join(rows) + "\n")
+    new = [row.replace("C", "D", 1).rpartition(",")[0] for row in (rows[0], *rows[-4:])]
+    (folder / "new_customers.csv").write_text("\n".join(new) + "\n")
     numbers = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
     phrases = [(f"{a} and {b}", f"{c} und {d}") for a, c in numbers.items() for b, d in numbers.items()]
     lines = ["english,german", *(",".join(pair) for pair in phrases)]
@@ -56,6 +58,7 @@ def write_inputs(folder: Path) -> None:
     words = [f"{a}{b}{c}{a}" for a in "aeiou" for b in "klmnp" for c in "rst"]
     (folder / "notes.txt").write_text("\n".join(" ".join(chance.choices(words, k=6)) for _ in range(80)) + "\n")
     (folder / "notes.toml").write_text(toml("pretraining"))
+    (folder / "more_reviews.csv").write_text("review\nA good plot\nA bad ending\n")
     (folder / "quadratic.py").write_text("def objective(trial):\n    return trial.suggest_float('x', -9, 9) ** 2\n")
     write_images(folder)
     (folder / "blobs.py").write_text("\n".join(block for block in blocks("python") if "Blobs(" in block))
@@ -71,8 +74,19 @@ def write_images(folder: Path) -> None:
             pixels = chance.integers(light, light + 100, (12, 16, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.png")
             rows.append(f"photos/{label}/{number}.png,{pixels.mean():.2f}")
+    (folder / "more_photos" / "unsorted").mkdir(parents=True)
+    for name in ("one", "unsorted/two"):
+        Image.fromarray(chance.integers(60, 220, (20, 30, 3)).astype(np.uint8)).save(
+            folder / "more_photos" / f"{name}.png"
+        )
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     np.savez(folder / "scans.npz", X=chance.integers(0, 255, (40, 8, 8)).astype(np.uint8), label=np.arange(40) % 2)
+
+
+def run_python(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the one program of the README that says ``what``."""
+    (program,) = (block for block in blocks("python") if what in block)
+    return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.timeout(900)
@@ -86,14 +100,15 @@ def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
             command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    done = run_python("load_model", tmp_path)
+    assert "p(yes)" in done.stdout, done.stderr
     made = {entry.name.removesuffix("-wal").removesuffix("-shm") for entry in set(tmp_path.iterdir()) - seen}
-    assert made <= {"tuner.db", "tuner-checkpoints", "tuner-models", "churn_study.toml", "__pycache__"}
+    assert made <= {"tuner.db", "tuner-checkpoints", "tuner-models", "churn_study.toml", "__pycache__", "answers.csv"}
 
 
 @pytest.mark.parametrize(("what", "printed"), [("tuner.start", "accuracy"), ("tuner.sklearn", "0.9")])
 def test_the_python_of_the_readme_runs(tmp_path: Path, what: str, printed: str) -> None:
-    (program,) = (block for block in blocks("python") if what in block)
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_python(what, tmp_path)
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
 
