@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from objectives.tables.columns import ColumnPlan
-from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers
+from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers, date_format
 from tuner.errors import DataError
 from tuner.spelling import nearest
 
@@ -126,7 +126,8 @@ class DateEncoder(Encoder):
         return [f"{self.name} days", *circle] + [f"{self.name} is missing"] * self.marks_missing
 
     def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
-        dates = as_dates(series, self.format)
+        written = self.format or (date_format(series) or "" if series.dtype == pl.String else "")
+        dates = as_dates(series, written)  # where training had dates and no texts, a CSV file's are of any format
         _require_readable(series, dates, "dates", where)
         missing = dates.is_null()
         days = (_days(dates).fill_null(self.fill) - self.mean) / self.scale

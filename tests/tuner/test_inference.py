@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 import shutil
 from pathlib import Path
@@ -196,6 +197,19 @@ def test_arrays_are_rows_whose_columns_are_called_as_those_of_an_npz_file(tmp_pa
     assert set(answers["y"]) == {"0", "1"}
     assert found.model.predict(tmp_path / "new.npy").equals(answers)
     assert found.model.predict(tmp_path / "new.npz").equals(answers)
+
+
+def test_what_was_learned_from_typed_columns_is_answered_in_files_of_texts(tmp_path: Path) -> None:
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=3 * row) for row in range(60)]
+    columns = {"when": days, "vip": [row % 3 == 0 for row in range(60)], "price": [row % 7 + 0.5 for row in range(60)]}
+    frame = pl.DataFrame(columns)
+    frame.write_parquet(tmp_path / "all.parquet")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.parquet"), "target": "price"}, space=SPACE)
+    frame.write_csv(tmp_path / "new.csv")
+    frame.write_ndjson(tmp_path / "new.jsonl")
+    answers = found.model.predict(frame)
+    assert found.model.predict(tmp_path / "new.csv").equals(answers)
+    assert found.model.predict(tmp_path / "new.jsonl").equals(answers)
 
 
 @pytest.mark.parametrize(
