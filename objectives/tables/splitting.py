@@ -82,7 +82,10 @@ def _draw(pool: Rows, share: str, count: int, classes: Rows | None, *, seed: int
         )
     labels = None if classes is None else classes[pool]
     if labels is not None:
-        different = len(np.unique(labels))
+        counts = np.unique(labels, return_counts=True)[1]
+        different = len(counts)
+        if counts.min() < 2:  # the part that was drawn before may have left one
+            raise DataError(f"{where}: {share} of the rows leaves too few of a class; give more data, or smaller parts")
         if min(count, len(pool) - count) < different:
             raise DataError(
                 f"{where}: {share} of the rows is {count}, fewer than the {different} classes; "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder
 
@@ -101,6 +101,7 @@ def test_the_same_seed_gives_the_same_split_and_another_one_another(tmp_path: Pa
     test=st.one_of(st.just(0.0), st.floats(0.01, 0.39)),
     seed=st.integers(0, 2**32 - 1),
 )
+@example(rows=14, classes=5, validation=0.1875, test=0.375, seed=1)  # the test leaves one row of a class
 def test_any_split_is_disjoint_and_complete_or_refused(
     rows: int, classes: int, validation: float, test: float, seed: int
 ) -> None:
