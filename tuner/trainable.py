@@ -185,7 +185,11 @@ class Trainable(ABC):
         """
         from tuner.answers import class_columns, number_columns
 
-        if self.metrics()[0].task == "classification":
+        task = self.metrics()[0].task
+        if task == "sequence":
+            name = type(self).__name__
+            raise UsageError(f"how outputs {list(outputs.shape[1:])} are to be read, {name}.answers(outputs) must say")
+        if task == "classification":
             classes = [str(number) for number in range(outputs.shape[-1])]
             return class_columns("class", classes, outputs, probabilities=probabilities)
         return number_columns(self.decode(outputs), probabilities=probabilities)

@@ -53,6 +53,21 @@ class Sums(Blobs):
         return MeanSquaredError()
 
 
+class Tokens(Blobs):
+    default_metric = "token_accuracy"
+
+    def load(self):
+        numbers = torch.arange(60).reshape(20, 3) % 4
+        parts = [Part(inputs=(some,), targets=some) for some in numbers.split(10)]
+        return Dataset(training=parts[0], validation=parts[1])
+
+    def take(self, inputs):
+        return (torch.as_tensor(inputs).long(),)
+
+    def network(self, params):
+        return nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 4))
+
+
 class Forgets(Blobs):
     def load(self):
         self.inputs = 2
@@ -137,6 +152,12 @@ def test_what_the_network_cannot_be_called_with_is_told(tmp_path: Path) -> None:
         model.predict(tmp_path / "mine.py")
     with pytest.raises(DataError, match="no such file"):
         model.predict("nowhere.csv")
+
+
+def test_outputs_that_nobody_can_read_ask_for_the_method_that_says_how(tmp_path: Path) -> None:
+    model = own(tmp_path, "Tokens").model
+    with pytest.raises(UsageError, match=r"how outputs \[3, 4\] are to be read, Tokens\.answers\(outputs\) must say"):
+        model.predict(np.ones((2, 3)))
 
 
 def test_code_that_is_gone_is_told(tmp_path: Path) -> None:
