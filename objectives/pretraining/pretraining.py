@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from objectives.encoded import Encoded
 from objectives.pretraining.hyperparameters import HYPERPARAMETERS
 from objectives.pretraining.options import PretrainingData, PretrainingOptions
 from objectives.pretraining.texts import NAMES
@@ -46,7 +47,7 @@ class Pretraining(Trainable):
     def __init__(self, options: PretrainingOptions, data: PretrainingData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)
         self._texts: PreparedTexts | None = None
-        self._encoded: dict[TokenizerKey, Dataset] = {}
+        self._encoded: Encoded[TokenizerKey] = Encoded(self._encode)
 
     @property
     def texts(self) -> PreparedTexts:
@@ -61,7 +62,7 @@ class Pretraining(Trainable):
         from tuner.training import Dataset
 
         self._texts = prepare_texts(self.data, seed=self.seed)
-        self._encoded = {}
+        self._encoded = Encoded(self._encode)
         self.metrics()
         return Dataset(training=_checksums(self._texts.training), validation=_checksums(self._texts.validation))
 
@@ -70,21 +71,21 @@ class Pretraining(Trainable):
         return self._encoding(params)
 
     def _encoding(self, params: Mapping[str, Any]) -> Dataset:
-        from objectives.pretraining.sequences import Masking, TokenizerKey, make_parts
+        from objectives.pretraining.sequences import TokenizerKey
+
+        return self._encoded.of(TokenizerKey.of(params))
+
+    def _encode(self, key: TokenizerKey) -> Dataset:
+        from objectives.pretraining.sequences import Masking, make_parts
         from objectives.text.tokenizers import Tokenizer
         from tuner.training import Dataset
 
-        key = TokenizerKey.of(params)
-        if key not in self._encoded:
-            texts = {"training": self.texts.training, "validation": self.texts.validation}
-            tokenizer = Tokenizer.train(texts["training"], kind=key.kind, size=key.size, lowercase=key.lowercase)
-            masked = self.options.learns == "masked"
-            masking = Masking(vocabulary=len(tokenizer), share=self.options.mask_share) if masked else None
-            parts = make_parts(texts, tokenizer, key.max_length, masking=masking, seed=self.seed)
-            self._encoded[key] = Dataset(
-                training=parts["training"], validation=parts["validation"], info={TOKENIZER: tokenizer}
-            )
-        return self._encoded[key]
+        texts = {"training": self.texts.training, "validation": self.texts.validation}
+        tokenizer = Tokenizer.train(texts["training"], kind=key.kind, size=key.size, lowercase=key.lowercase)
+        masked = self.options.learns == "masked"
+        masking = Masking(vocabulary=len(tokenizer), share=self.options.mask_share) if masked else None
+        parts = make_parts(texts, tokenizer, key.max_length, masking=masking, seed=self.seed)
+        return Dataset(training=parts["training"], validation=parts["validation"], info={TOKENIZER: tokenizer})
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
         return HYPERPARAMETERS

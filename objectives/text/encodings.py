@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
+from objectives.encoded import Encoded
 from objectives.text.hyperparameters import Kind
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ LONGEST = 512
 """Tokens that a text keeps where no ``max_length`` is given: attention costs the square."""
 WHOLE = 0.99
 """Share of the training texts that then stay whole."""
-KEPT_BYTES = 2**30
-"""Encodings are kept up to this much memory, though no trial is using them."""
 
 Key = tuple[Kind, int, bool, int | None]
 """Kind of tokenizer, size of its vocabulary, whether case is ignored, ``max_length``."""
@@ -40,36 +38,35 @@ class Encodings:
         self.dataset = dataset
         self._find = tokenizer or self._train
         self._tokenizers: dict[tuple[Kind, int, bool], Tokenizer] = {}
-        self._all: WeakValueDictionary[Key, Dataset] = WeakValueDictionary()
-        self._kept: dict[Key, Dataset] = {}
+        self._encoded: Encoded[Key] = Encoded(self._encode)
 
     def tokenizer(self, params: Mapping[str, Any]) -> Tokenizer:
         """Return the tokenizer of a trial's hyperparameters."""
-        key = _key(params)[:3]
-        if key not in self._tokenizers:
-            self._tokenizers[key] = self._find(*key)
-        return self._tokenizers[key]
+        return self._tokenizer(_key(params))
+
+    def _tokenizer(self, key: Key) -> Tokenizer:
+        kind, size, lowercase, _ = key
+        known = kind, size, lowercase
+        if known not in self._tokenizers:
+            self._tokenizers[known] = self._find(*known)
+        return self._tokenizers[known]
 
     def of(self, params: Mapping[str, Any]) -> Dataset:
         """Return the data as a trial's hyperparameters have it: inputs are token numbers ``[N, L]`` (int32).
 
         Each text begins with ``BOS``, so that none is all padding.
         """
-        key = _key(params)
-        dataset = self._all.get(key)
-        if dataset is None:
-            dataset = self._all[key] = self._encode(self.tokenizer(params), key[3])
-        self._keep(key, dataset)
-        return dataset
+        return self._encoded.of(_key(params))
 
     def _train(self, kind: Kind, size: int, lowercase: bool) -> Tokenizer:
         from objectives.text.tokenizers import Tokenizer
 
         return Tokenizer.train(self.texts["training"], kind=kind, size=size, lowercase=lowercase)
 
-    def _encode(self, tokenizer: Tokenizer, max_length: int | None) -> Dataset:
+    def _encode(self, key: Key) -> Dataset:
         from tuner.training.data import Dataset
 
+        tokenizer, max_length = self._tokenizer(key), key[3]
         tokens = {part: tokenizer.tokens(texts) for part, texts in self.texts.items()}
         length = max_length or length_limit([len(row) + 1 for row in tokens["training"]])
         own = self.dataset
@@ -78,13 +75,6 @@ class Encodings:
             validation=_encoded(own.validation, tokens["validation"], length),
             test=None if own.test is None else _encoded(own.test, tokens["test"], length),
         )
-
-    def _keep(self, key: Key, dataset: Dataset) -> None:
-        """Keep the encodings that were asked for last."""
-        self._kept.pop(key, None)
-        self._kept[key] = dataset
-        while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > KEPT_BYTES:
-            del self._kept[next(iter(self._kept))]
 
 
 def length_limit(lengths: Sequence[int]) -> int:
@@ -112,8 +102,3 @@ def _encoded(part: Part, tokens: Sequence[Sequence[int]], length: int) -> Part:
     from objectives.text.tokenizers import padded
 
     return replace(part, inputs=(padded(tokens, max_length=length, bos=True).to(torch.int32),))
-
-
-def _bytes(dataset: Dataset) -> int:
-    parts = (dataset.training, dataset.validation, dataset.test)
-    return sum(x.numel() * x.element_size() for part in parts if part is not None for x in part.inputs)

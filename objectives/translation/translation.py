@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from objectives.encoded import Encoded
 from objectives.translation.cmudict import NAME
 from objectives.translation.hyperparameters import HYPERPARAMETERS
 from objectives.translation.options import TranslationData, TranslationOptions
@@ -42,7 +43,7 @@ class Translation(Trainable):
     def __init__(self, options: TranslationOptions, data: TranslationData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)
         self._prepared: PreparedPairs | None = None
-        self._encoded: dict[Vocabularies, Dataset] = {}
+        self._encoded: Encoded[Vocabularies] = Encoded(self._encode)
         self._kept: KeptPairs | None = None
 
     @property
@@ -58,7 +59,7 @@ class Translation(Trainable):
         from tuner.training import Dataset
 
         self._prepared = prepare_pairs(self.data, seed=self.seed)
-        self._encoded = {}
+        self._encoded = Encoded(self._encode)
         self.metrics()
         parts = {name: _marks(pairs) for name, pairs in self._prepared.parts.items()}
         return Dataset(training=parts["training"], validation=parts["validation"], test=parts.get("test"))
@@ -68,12 +69,14 @@ class Translation(Trainable):
         return self._encoding(params)
 
     def _encoding(self, params: Mapping[str, Any]) -> Dataset:
-        from objectives.translation.encoding import Vocabularies, encode_pairs
+        from objectives.translation.encoding import Vocabularies
 
-        vocabularies = Vocabularies.of(params)
-        if vocabularies not in self._encoded:
-            self._encoded[vocabularies] = encode_pairs(self.prepared, vocabularies)
-        return self._encoded[vocabularies]
+        return self._encoded.of(Vocabularies.of(params))
+
+    def _encode(self, vocabularies: Vocabularies) -> Dataset:
+        from objectives.translation.encoding import encode_pairs
+
+        return encode_pairs(self.prepared, vocabularies)
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
         return HYPERPARAMETERS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from objectives.text import encodings
 from objectives.text.encodings import length_limit
 from objectives.text.hyperparameters import KINDS
 from objectives.text.text import Text
@@ -107,20 +105,6 @@ def test_equal_encodings_are_one_object_and_others_are_not(tmp_path: Path) -> No
     for changed in ({"tokenizer": "character"}, {"vocabulary": 50}, {"max_length": 4}, {"lowercase": True}):
         assert text.encode(dataset, params(**changed)) is not first
     assert text.encode(dataset, params()) is first
-
-
-def test_encodings_that_nobody_uses_are_let_go_when_memory_is_short(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encodings, "KEPT_BYTES", 1)
-    text = make_text(source=write_reviews(tmp_path), target="sentiment")
-    dataset = text.load()
-    used = text.encode(dataset, params(vocabulary=40))
-    for vocabulary in (50, 60, 70):
-        text.encode(dataset, params(vocabulary=vocabulary))
-    gc.collect()
-    assert text.encode(dataset, params(vocabulary=40)) is used
-    assert len(text.encodings._all) <= 3
 
 
 def test_texts_are_cut_where_most_are_whole() -> None:
