@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,19 +56,22 @@ class Predictions:
 class Predictor:
     """A kept network, ready to answer."""
 
-    def __init__(self, model: Model, *, device: str = "auto") -> None:
+    def __init__(self, model: Model, *, device: str = "auto", settings: Iterable[str] = ()) -> None:
         """Make the network of a model, and give it its weights.
+
+        ``settings`` (``data.key=value``) say how new data is read where that differs from the data of training.
 
         Raises:
             DataError: when the model does not hold what its objective needs.
-            UsageError: when networks of its objective do not predict, and for a device that is not there.
+            UsageError: when networks of its objective do not predict, for a device that is not there, and for settings
+                of anything but ``data``.
             ObjectiveError: when the objective's own code fails.
         """
         self.card = model.card
         """From where the model comes: its study, trial, hyperparameters and scores."""
         self.device = _device(device)
         self._where = shown(model.place)
-        self._trainable = _trainable(model, self._where)
+        self._trainable = _trainable(model, self._where, list(settings))
         self._module = self._network(model)
 
     def predict(self, data: Any, *, probabilities: bool = False, batch_size: int | None = None) -> pl.DataFrame:
@@ -188,26 +191,36 @@ class Predictor:
             ) from error
 
 
-def load_model(name: str, *, storage: str | None = None, where: str = "", device: str = "auto") -> Predictor:
+def load_model(
+    name: str, *, storage: str | None = None, where: str = "", device: str = "auto", settings: Iterable[str] = ()
+) -> Predictor:
     """Return the model that was kept under ``name``, or lies in that folder or at that URL, ready to answer.
 
     Models are looked for in ``where``, else where ``TUNER_MODELS`` says, else beside the SQLite file of ``storage``,
-    which is not opened.
+    which is not opened. ``settings``, such as ``data.encoding=cp437``, say how new data is read.
 
     Raises:
         UsageError, DataError: when there is none, it is damaged, or it cannot predict.
     """
     from tuner.study import storage_url
 
-    return Predictor(open_model(find_model(name, open_models(storage_url(storage), where))), device=device)
+    return Predictor(
+        open_model(find_model(name, open_models(storage_url(storage), where))), device=device, settings=settings
+    )
 
 
-def _trainable(model: Model, where: str) -> Trainable:
+def _trainable(model: Model, where: str, settings: Sequence[str]) -> Trainable:
+    from tuner.study_file import override
+
     card = model.card
     missing = [key for key in ("objective", "data", "params", "seed") if key not in card]
     if missing:
         raise DataError(f"the card of the model '{where}' does not say its {missing[0]}; keep its trial again")
-    trainable = make_trainable(card["objective"], card["data"], seed=card["seed"], where=f"the model '{where}'")
+    strange = next((setting for setting in settings if not setting.startswith("data.")), None)
+    if strange is not None:
+        raise UsageError(f"-S {strange}: only how new data is read may be said of a kept model, as -S data.key=value")
+    data = override({"data": card["data"]}, settings)["data"]
+    trainable = make_trainable(card["objective"], data, seed=card["seed"], where=f"the model '{where}'")
     if trainable.no_predictions:
         raise UsageError(f"the model '{where}' {trainable.no_predictions}")
     return trainable

@@ -9,5 +9,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known word nearest to ``word``, or an empty string."""
     import difflib
 
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    known = list(known)
+    match = [other for other in known if other.casefold() == word.casefold()]
+    match = match or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean '{match[0]}'?" if match else ""

@@ -63,10 +63,12 @@ def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
 def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = encoding or "utf-16"
-    elif b"\0" in data[:100_000]:
+    elif not encoding and b"\0" in data[:100_000]:
         raise DataError(f"{name}: holds binary data, not text; if it is text in UTF-16, write encoding = 'utf-16'")
     try:
         text = data.decode(encoding or "utf-8-sig")
+        if "\0" in text[:100_000]:
+            raise DataError(f"{name}: holds binary data, not text in {encoding or 'UTF-8'}")
         return text if "\n" in text else text.replace("\r", "\n")
     except LookupError:
         raise DataError(f"{name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None

@@ -29,6 +29,8 @@ class Encoder(ABC):
     """One column's way into the network."""
 
     kind: ClassVar[str]
+    strangeness: ClassVar[str]
+    """What :meth:`strange` finds, in words, around one of them."""
     name: str
 
     @property
@@ -44,6 +46,10 @@ class Encoder(ABC):
             DataError: when the column does not hold what it held in training.
         """
 
+    @abstractmethod
+    def strange(self, series: pl.Series) -> pl.Series:
+        """Return in which rows there is something that training had nothing like ``[N]``."""
+
     def to_json(self) -> dict[str, Any]:
         """Return all that is needed to make it again."""
         return {"kind": self.kind} | asdict(self)
@@ -54,6 +60,7 @@ class NumberEncoder(Encoder):
     """A number, standardised; what is missing is filled and, if that occurred in training, marked."""
 
     kind = "number"
+    strangeness = "no number ('{}'); they count as missing"
     style: NumberStyle
     fill: float
     mean: float
@@ -66,9 +73,13 @@ class NumberEncoder(Encoder):
     def features(self) -> list[str]:
         return [self.name] * (not self.constant) + [f"{self.name} is missing"] * self.marks_missing
 
+    def strange(self, series: pl.Series) -> pl.Series:
+        return as_numbers(series, self.style).is_null() & series.is_not_null()
+
     def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
         numbers = _finite_numbers(series, self.style, where=where)
-        _require_readable(series, numbers, "numbers", where)
+        what = "numbers with a decimal comma" if self.style.decimal == "," else "numbers"
+        _require_readable(series, numbers, what, where)
         missing = numbers.is_null().to_numpy()
         values = (numbers.fill_null(self.fill).to_numpy() - self.mean) / self.scale
         kept = [values] * (not self.constant) + [missing] * self.marks_missing
@@ -80,6 +91,7 @@ class CategoryEncoder(Encoder):
     """A category, one-hot; rare and unseen levels share 'other', missing ones are a level of their own."""
 
     kind = "category"
+    strangeness = "a category that training had not ('{}')"
     levels: tuple[str, ...]
     other: bool = False
     """Whether there is a feature for levels that are rare or were not seen in training."""
@@ -96,10 +108,17 @@ class CategoryEncoder(Encoder):
         """Of exactly two levels the second says all."""
         return self.levels[1:] if len(self.levels) == 2 and not self.other else self.levels
 
-    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
+    def _labels(self, series: pl.Series) -> pl.Series:
         labels = as_labels(series)
-        if self.ignores_case:
-            labels = labels.str.to_lowercase()
+        return labels.str.to_lowercase() if self.ignores_case else labels
+
+    def strange(self, series: pl.Series) -> pl.Series:
+        """Where rare levels were put together, nobody knows them any more: then a new one is nothing strange."""
+        labels = self._labels(series)
+        return labels.is_not_null() & ~labels.is_in(self.levels).fill_null(False) & (not self.other)
+
+    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
+        labels = self._labels(series)
         columns = [(labels == level).fill_null(False) for level in self._shown]
         if self.other:
             columns.append(labels.is_not_null() & ~labels.is_in(self.levels).fill_null(False))
@@ -113,6 +132,7 @@ class DateEncoder(Encoder):
     """A date: the days, standardised, and where it varies the month, weekday and hour as points on a circle."""
 
     kind = "date"
+    strangeness = "no date that can be read ('{}'); they count as missing"
     format: str
     fill: float
     mean: float
@@ -125,9 +145,15 @@ class DateEncoder(Encoder):
         circle = [f"{self.name} {cycle} {axis}" for cycle in self.cycles for axis in ("sin", "cos")]
         return [f"{self.name} days", *circle] + [f"{self.name} is missing"] * self.marks_missing
 
-    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
+    def _dates(self, series: pl.Series) -> pl.Series:
         written = self.format or (date_format(series) or "" if series.dtype == pl.String else "")
-        dates = as_dates(series, written)  # where training had dates and no texts, a CSV file's are of any format
+        return as_dates(series, written)  # where training had dates and no texts, a CSV file's are of any format
+
+    def strange(self, series: pl.Series) -> pl.Series:
+        return self._dates(series).is_null() & series.is_not_null()
+
+    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
+        dates = self._dates(series)
         _require_readable(series, dates, "dates", where)
         missing = dates.is_null()
         days = (_days(dates).fill_null(self.fill) - self.mean) / self.scale
@@ -175,6 +201,18 @@ class Preprocessing:
                 faults |= dict.fromkeys(infinite.arg_true().to_list(), f"'{encoder.name}' is infinite")
                 frame = frame.with_columns(series.set(infinite, None))
         return frame, faults
+
+    def strange(self, frame: pl.DataFrame) -> list[str]:
+        """Return a note for each column in which new rows hold what training had nothing like."""
+        notes = []
+        for encoder in self.encoders:
+            if encoder.name in frame.columns:
+                series = frame[encoder.name]
+                odd = series.filter(encoder.strange(series))
+                if len(odd):
+                    told = encoder.strangeness.format(odd[0])
+                    notes.append(f"column '{encoder.name}': {len(odd)} of {len(series)} rows hold {told}")
+        return notes
 
     def to_json(self) -> dict[str, Any]:
         """Return the fitted state as plain JSON."""

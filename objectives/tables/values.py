@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -10,7 +11,9 @@ YES = frozenset({"true", "yes", "t", "y", "on"})
 NO = frozenset({"false", "no", "f", "n", "off"})
 
 _NUMBER = r"^(?:[$€£¥]\s*)?([+-]?[\d.,'\s]*\d\.?(?:[eE][+-]?\d+)?)\s*([%°A-Za-zµ²³/]{0,6})$"
-_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
+_GROUPED = r"^[+-]?\d{{1,3}}(?:{0}\d{{2,3}})*{0}\d{{3}}(?:{1}\d*)?(?:[eE][+-]?\d+)?$"
+"""Thousands, or lakhs and crores, by their sign and that of decimals."""
+_THOUSANDS = _GROUPED.format(",", r"\.")
 _TIMES = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _DAYS = (
     "%Y-%m-%d",
@@ -90,6 +93,9 @@ def as_numbers(series: pl.Series, style: NumberStyle) -> pl.Series:
     if style.written:
         series = series.str.extract(_NUMBER, 1).str.replace_all(r"[\s']", "")
         grouping = "." if style.decimal == "," else ","
+        grouped = series.str.contains(grouping, literal=True).fill_null(False)
+        odd = grouped & ~series.str.contains(_GROUPED.format(re.escape(grouping), re.escape(style.decimal)))
+        series = series.set(odd.fill_null(False), None)  # 19568.57 is no number of 1.956.857
         series = series.str.replace_all(grouping, "", literal=True).str.replace(",", ".", literal=True)
     return series.cast(pl.Float64, strict=False).fill_nan(None)
 

@@ -114,6 +114,7 @@ def test_few_texts_among_numbers_count_as_missing_and_are_noted() -> None:
         (["12%", "3.5 %"], [12, 3.5]),
         (["1 234", "12 345"], [1234, 12345]),
         (["-5 °C", "3 °C"], [-5, 3]),
+        (["12,34,567", "1,00,000"], [1234567, 100000]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str], numbers: list[float]) -> None:
@@ -121,6 +122,15 @@ def test_numbers_are_read_as_people_write_them(texts: list[str], numbers: list[f
     style = number_style(series)
     assert style is not None
     assert as_numbers(series, style).to_list() == numbers
+
+
+@pytest.mark.parametrize(
+    ("decimal", "text"), [(",", "19568.57"), (",", "1.95.68"), (",", "1.234.5"), (".", "14526,18"), (".", "1,2,345.6")]
+)
+def test_what_is_written_in_the_other_style_is_no_number(decimal: str, text: str) -> None:
+    """Without its point 19568.57 would be a hundred times as much."""
+    style = NumberStyle(decimal=decimal, written=True)
+    assert as_numbers(pl.Series("x", [text, "7"]), style).to_list() == [None, 7]
 
 
 @pytest.mark.parametrize("texts", [["Q1", "Q2"], ["1st", "2nd"], ["A-12", "A-13"], ["007", "012"], ["1-2", "3-4"]])

@@ -35,6 +35,14 @@ MOST_NAMED = 5
     metavar="N",
     help="Most samples that the network sees at once. Default: by their kind.",
 )
+@click.option(
+    "-S",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="How DATA is read where that differs from the data of training, e.g. -S data.encoding=cp437; repeatable.",
+)
 @click.option("--where", metavar="URL", default="", help="The folder or fsspec URL of the models.")
 @click.option(
     "-o",
@@ -51,6 +59,7 @@ def predict(
     with_data: bool,
     device: str,
     batch_size: int | None,
+    settings: tuple[str, ...],
     where: str,
     output: str | None,
     storage: str | None,
@@ -68,7 +77,7 @@ def predict(
     from tuner.inference import load_model
 
     with redirect_stdout(sys.stderr):  # what an objective prints is no answer
-        predictor = load_model(model, storage=storage, where=where, device=device)
+        predictor = load_model(model, storage=storage, where=where, device=device, settings=settings)
         found = predictor.predictions(data, probabilities=probabilities, batch_size=batch_size)
     _print(found.with_data() if with_data else found.frame, output or ("table" if sys.stdout.isatty() else "csv"))
     _tell(found)

@@ -72,6 +72,25 @@ def test_a_row_without_an_answer_keeps_its_line(kept: str, run: Run, tmp_path: P
     assert done.stderr == "1 of 3 rows have no answer: row 2 ('age' is infinite)\n"
 
 
+def test_what_training_had_nothing_like_is_answered_and_told_of(kept: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("age,spend,plan\n30,100.5,gold\nold,90,pro\n31,80,gold\n")
+    done = run("predict", "cells", "odd.csv")
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stderr.splitlines() == [
+        "note: column 'age': 1 of 3 rows hold no number ('old'); they count as missing",
+        "note: column 'plan': 2 of 3 rows hold a category that training had not ('gold')",
+    ]
+
+
+def test_new_data_may_be_written_otherwise_than_that_of_training(kept: str, run: Run, tmp_path: Path) -> None:
+    words = "age|spend|plan\n30|100.5|basic\n41|90|pro\n"
+    (tmp_path / "other.csv").write_bytes(words.encode("utf-16-be"))
+    wanted = run("predict", "cells", "other.csv", "-S", "data.encoding=utf-16-be", "-S", "data.delimiter=|")
+    (tmp_path / "plain.csv").write_text(words.replace("|", ","))
+    assert wanted.exit_code == 0, wanted.stderr
+    assert wanted.stdout == run("predict", "cells", "plain.csv").stdout
+
+
 def test_a_long_table_has_one_head(kept: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuner.cli.predict.ROWS_AT_ONCE", 2)
     churn(5).write_csv(tmp_path / "five.csv")
@@ -107,6 +126,8 @@ def test_neither_the_storage_nor_the_folder_is_touched(kept: str, run: Run, tmp_
         (["tuner-models/none", "new.csv"], "Error: 'tuner-models/none' is no model"),
         (["new.csv", "new.csv"], "Error: 'new.csv' is a file; a kept model is a folder"),
         (["cells"], "missing argument 'DATA'"),
+        (["cells", "new.csv", "-S", "space.depth=2"], "-S space.depth=2: only how new data is read may be said of a"),
+        (["cells", "new.csv", "-S", "data.encodin=cp437"], "unknown key 'encodin'; did you mean 'encoding'?"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(kept: str, run: Run, arguments: list[str], says: str) -> None:
