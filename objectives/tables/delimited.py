@@ -17,6 +17,8 @@ from tuner.errors import DataError
 _DELIMITERS = (",", ";", "\t", "|")
 _SNIFFED_LINES = 50
 _SNIFFED_CHARACTERS = 1_000_000
+_LONGEST_NAME = 300
+"""Characters of a column's name: of a question in a survey, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
     header = next(_rows(text, delimiter), None)
     if header is None:
         raise DataError(f"{name}: is empty")
+    header = [" ".join(name.split()) for name in header]  # a spreadsheet may break a long one into lines
     _check_header(name, header, delimiter, options, text)
     try:
         frame = pl.read_csv(
@@ -56,7 +59,7 @@ def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
         raise DataError(_ragged(name, text, delimiter) or f"{name}: {str(error).splitlines()[0]}") from None
     names = header if options.header else [""] * frame.width
-    frame.columns = [name.strip() or f"column {i}" for i, name in enumerate(names, 1)]
+    frame.columns = [name or f"column {i}" for i, name in enumerate(names, 1)]
     return frame
 
 
@@ -124,13 +127,17 @@ def _check_header(name: str, header: list[str], delimiter: str, options: ReadOpt
         )
     if not options.header:
         return
-    names = [column.strip() for column in header]
-    for i, column in enumerate(names):
-        if column and column in names[:i]:
+    long = max(header, key=len, default="")
+    if len(long) > _LONGEST_NAME:
+        raise DataError(
+            f"{name}: a column's name has {len(long)} characters ('{long[:40]}…'); is a quotation mark left open?"
+        )
+    for i, column in enumerate(header):
+        if column and column in header[:i]:
             raise DataError(
-                f"{name}: two columns are called '{column}' (number {names.index(column) + 1} and {i + 1}); rename one"
+                f"{name}: two columns are called '{column}' (number {header.index(column) + 1} and {i + 1}); rename one"
             )
-    if all(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", column, re.I) for column in names):
+    if all(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", column, re.I) for column in header):
         raise DataError(f"{name}: the first line holds numbers, not column names; add names or write header = false")
 
 

@@ -143,7 +143,8 @@ def require_column(name: str, rows: Rows, what: str) -> None:
 def listed(columns: Sequence[str]) -> str:
     """Return a sentence that names the first columns."""
     more = f", … ({len(columns)} in all)" if len(columns) > 12 else ""
-    return f"Columns: {', '.join(columns[:12])}{more}"
+    names = [name if len(name) <= 40 else f"{name[:39]}…" for name in columns[:12]]
+    return f"Columns: {', '.join(names)}{more}"
 
 
 def note_repeats(rows: Rows, used: Sequence[str], notes: list[str]) -> None:

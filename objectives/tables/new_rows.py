@@ -32,11 +32,15 @@ def read_new(data: Any, told: ReadsFiles, notes: list[str]) -> tuple[str, pl.Dat
 
 
 def _in_memory(data: Any) -> pl.DataFrame:
+    if isinstance(data, pl.LazyFrame):
+        data = data.collect()
     if isinstance(data, pl.DataFrame) or hasattr(data, "iloc"):
         return feature_frame(data)
+    if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
+        return pl.DataFrame(data, infer_schema_length=None)
     array = np.asarray(data)
     if array.ndim != 2:
-        raise DataError(f"the data: rows are a DataFrame, or an array [rows, columns], not one of {array.ndim} axes")
+        raise DataError("the data: rows are a DataFrame, a list of dicts, or an array [rows, columns]")
     return feature_frame(array)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from objectives.tables.labelled import read_options
+from objectives.tables.labelled import listed, read_options
 from objectives.tables.reading import read_table
 from objectives.tables.splitting import Split, split_by_column, split_randomly
 from objectives.translation.cmudict import COLUMNS, NAME, load_cmudict
@@ -127,26 +127,21 @@ def _columns(table: _Table, data: TranslationData) -> tuple[str, str]:
     if table.where == NAME and not (data.source_text or data.target):
         return COLUMNS
     if not data.target:
-        raise DataError(f"{table.where}: which column holds the translations? write target = …; {_listed(names)}")
+        raise DataError(f"{table.where}: which column holds the translations? write target = …; {listed(names)}")
     _require(data.target, table)
     if data.source_text:
         _require(data.source_text, table)
         return data.source_text, data.target
     others = [name for name in names if name not in (data.target, data.split_column)]
     if len(others) != 1:
-        raise DataError(f"{table.where}: which column is to be translated? write source_text = …; {_listed(names)}")
+        raise DataError(f"{table.where}: which column is to be translated? write source_text = …; {listed(names)}")
     return others[0], data.target
 
 
 def _require(name: str, table: _Table) -> None:
     if name not in table.frame.columns:
         hint = nearest(name, table.frame.columns)
-        raise DataError(f"{table.where}: no column '{name}'{hint}{' ' if hint else '; '}{_listed(table.frame.columns)}")
-
-
-def _listed(columns: Sequence[str]) -> str:
-    more = f", … ({len(columns)} in all)" if len(columns) > 12 else ""
-    return f"Columns: {', '.join(columns[:12])}{more}"
+        raise DataError(f"{table.where}: no column '{name}'{hint}{' ' if hint else '; '}{listed(table.frame.columns)}")
 
 
 def _clean(table: _Table, columns: tuple[str, str], data: TranslationData, notes: list[str]) -> pl.DataFrame:

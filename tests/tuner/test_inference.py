@@ -75,6 +75,8 @@ def test_a_dataframe_is_answered_as_the_file_is(messy_table: tuple[Kept, Path]) 
     assert found.model.predict(pd.read_csv(folder / "new.csv", dtype=str)).equals(
         found.model.predict(folder / "new.csv")
     )
+    assert found.model.predict(read.to_dicts()).equals(found.model.predict(folder / "new.csv"))
+    assert found.model.predict(read.lazy()).equals(found.model.predict(folder / "new.csv"))
 
 
 def test_what_was_never_seen_is_answered_as_in_validation_and_what_is_infinite_is_not(
@@ -170,7 +172,7 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 def test_a_folder_an_array_of_one_axis_and_no_rows_are_refused(customers: Kept, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder; name a file"):
         customers.model.predict(tmp_path)
-    with pytest.raises(DataError, match="rows are a DataFrame, or an array"):
+    with pytest.raises(DataError, match="rows are a DataFrame, a list of dicts, or an array"):
         customers.model.predict(np.zeros(3))
     with pytest.raises(DataError, match="holds no row"):
         customers.model.predict(pl.DataFrame(schema={"age": pl.Int64, "spend": pl.Float64, "plan": pl.String}))
