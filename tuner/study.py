@@ -268,8 +268,9 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
         system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
         budget=spec.budget.trials,
     )
+    source = f"{prepared.data.get('source', where)}: "
     for note in prepared.data.get("notes", ()):
-        notes.info("%s: %s", prepared.data.get("source", where), note)
+        notes.info("%s%s", source, note.removeprefix(source))
     return Results(opened, spec.name, study_id)
 
 
