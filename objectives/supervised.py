@@ -16,7 +16,7 @@ from tuner.trainable import ObjectiveOptions, Trainable
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from objectives.tables.target import Target
     from tuner.metrics import Metric
@@ -133,11 +133,30 @@ class Supervised(Trainable):
         return number_columns(self.decode(outputs), target.columns, target.scales, probabilities=probabilities)
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Return the metrics, and for classes the accuracy too."""
+        """Return the metrics; for classes the accuracy too, and of several targets the first metric of each."""
         scores = super().scores(outputs, targets)
         if self.target.task == "classification" and "accuracy" not in scores:
             scores["accuracy"] = float(metrics.get("accuracy")(outputs.unsqueeze(0), targets))
-        return scores
+        return scores | self._by_target(outputs, targets)
+
+    def final_scores(self, module: nn.Module, dataset: Dataset) -> dict[str, Any]:
+        """Return, of several targets, the first metric of each: in units of their own, the largest hides the others."""
+        from tuner.training import predict
+
+        if len(self.target.columns) < 2:
+            return {}
+        part = dataset.validation
+        return self._by_target(predict(module, part.feeds), part.targets)
+
+    def _by_target(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        columns = self.target.columns
+        if len(columns) < 2:
+            return {}
+        metric, said, right = self.metrics()[0], self.decode(outputs), self.decode(targets)
+        return {
+            f"{metric.name} of {name}": float(metric(said[None, :, i : i + 1], right[:, i : i + 1]))
+            for i, name in enumerate(columns)
+        }
 
     def known_targets(self, frame: pl.DataFrame, *, where: str, notes: list[str]) -> dict[str, Any]:
         """Return, for :class:`~tuner.samples.Samples`, the targets that new rows hold, and of which rows they are.

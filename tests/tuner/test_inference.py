@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import torch
 from sklearn.datasets import load_linnerud
+from sklearn.metrics import root_mean_squared_error
 
 import tuner
 from tests.objectives.tables_kit import messy
@@ -118,6 +119,11 @@ def test_several_targets_are_answered_in_their_own_units(tmp_path: Path) -> None
     np.testing.assert_allclose(predictions.frame.to_numpy(), wanted.numpy(), rtol=1e-5)
     assert 100 < predictions.frame["Weight"].to_numpy().mean() < 250
     assert predictions.scores["rmse"] == pytest.approx(found.rebuilt.scores["rmse"], rel=1e-4)
+    right = pl.read_csv(tmp_path / "new.csv")
+    apart = {f"rmse of {name}": root_mean_squared_error(right[name], predictions.frame[name]) for name in names}
+    assert {name: predictions.scores[name] for name in apart} == pytest.approx(apart, rel=1e-4)
+    noted = found.rebuilt.row.attributes["final"]
+    assert noted == pytest.approx(apart, rel=1e-4)
 
 
 def test_a_model_predicts_from_another_folder_when_study_and_data_are_gone(tmp_path: Path) -> None:
