@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tuner.training.data import Feed
 from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
-from tuner.training.network import PREDICTED_SAMPLES, Autograd, Layout, Network, smallest_batch, train
+from tuner.training.network import Autograd, Layout, Network, shown_at_once, smallest_batch, train
 from tuner.training.precision import FULL_PRECISION, TOLERANCES, Compute
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Vmapped:
         return loss.detach()
 
     def predict(self, feeds: Sequence[Feed]) -> Tensor:
-        samples = max(1, PREDICTED_SAMPLES // len(self.gradient))
+        samples = max(1, shown_at_once(self.gradient.device) // len(self.gradient))
         with torch.no_grad():
             return torch.cat([self._outputs(x, None) for x in chunks(feeds, samples, self.gradient.device)], 1)
 
