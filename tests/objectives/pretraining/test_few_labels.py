@@ -1,4 +1,4 @@
-"""The built-in pair of studies, smaller: what ``locale_names`` learns without labels, ``few_labels`` needs."""
+"""The built-in pair of studies, shorter: what ``locale_names`` learns without labels, ``few_labels`` needs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from tuner.keeping import keep
 from tuner.models import open_model
 from tuner.study import read_spec
 
-PRETRAINING = ["training.epochs=2", "budget.trials=1", "space.learning_rate=8e-3", "space.weight_decay=0.01"]
-SMALL = ["space.heads=2", "model.keep_as="]
+PRETRAINING = ["training.epochs=3", "space.learning_rate=8e-3", "space.weight_decay=0.01"]
+SHORT = [*PRETRAINING, "budget.trials=1", "model.keep_as="]
 SEEDS = 3
+LABELS = 0.01
+"""Of the training part: 47 names. With twice as many the difference is half of this, too near to chance for three seeds."""
 RECIPE = {"learning_rate": 4e-3, "weight_decay": 0.01, "dropout": 0, "warmup": 0.1}
 """One configuration instead of a search of them."""
 
 
 @pytest.mark.timeout(600)
 def test_fine_tuning_beats_the_same_network_from_chance_with_few_labels(tmp_path: Path) -> None:
-    spec, where = read_spec("locale_names", settings=[*PRETRAINING, *SMALL])
+    spec, where = read_spec("locale_names", settings=SHORT)
     encoder = study.create(spec, where=where, storage=f"sqlite:///{tmp_path / 'tuner.db'}")
     fine_tuning.work(encoder)
     model = keep(encoder).place
-    spaces = fine_tuning.spaces(dict(open_model(model).card["params"]), 0.02)
+    spaces = fine_tuning.spaces(dict(open_model(model).card["params"]), LABELS)
     options = Namespace(trials=1, epochs=20)
     reached = {
         way: mean(
@@ -35,4 +37,4 @@ def test_fine_tuning_beats_the_same_network_from_chance_with_few_labels(tmp_path
         )
         for way in ("fine-tuned", "from chance")
     }
-    assert reached["fine-tuned"] > reached["from chance"] + 0.02  # seen: 0.603 and 0.548
+    assert reached["fine-tuned"] > reached["from chance"] + 0.02  # seen: 0.586 and 0.512
