@@ -143,7 +143,7 @@ def require_column(name: str, rows: Rows, what: str) -> None:
 def listed(columns: Sequence[str]) -> str:
     """Return a sentence that names the first columns."""
     more = f", … ({len(columns)} in all)" if len(columns) > 12 else ""
-    names = [name if len(name) <= 40 else f"{name[:39]}…" for name in columns[:12]]
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in columns[:12]]
     return f"Columns: {', '.join(names)}{more}"
 
 

@@ -139,4 +139,4 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(name: str, data: st.
         make_table(source=str(tmp_path / name), target="churned", missing_target="drop").load()
     except DataError as error:
         assert "\n" not in str(error)
-        assert len(str(error)) < 600
+        assert len(str(error)) < 400

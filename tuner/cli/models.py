@@ -56,8 +56,8 @@ def keep(*, study: str, trial: int | None, name: str | None, replace: bool, stor
         print_data({**record, "scores": dict(kept.scores)}, output)
         return
     scores = ", ".join(f"{metric} {score(value)}" for metric, value in kept.scores.items())
-    again = f", trained again for {kept.epochs_trained} epochs" if kept.epochs_trained else ""
-    click.echo(f"model '{kept.name}': trial {kept.trial}{again}, {scores}")
+    retrained = f", trained again for {kept.epochs_trained} epochs" if kept.epochs_trained else ""
+    click.echo(f"model '{kept.name}': trial {kept.trial}{retrained}, {scores}")
     hint(kept.place)
     _hint_next(kept, storage)
 

@@ -28,6 +28,7 @@ log = logging.getLogger("tuner")
 Observer = Callable[["Results"], None]
 """Called a few times a second while a study runs, and once at its end."""
 WATCH_SECONDS = 0.05
+"""How often the launcher looks whether a worker has left."""
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
