@@ -26,10 +26,16 @@ class Hyperparameter:
     minimum: float | None = None
     maximum: float | None = None
     """The legal numbers, both ends included."""
+    usual: Scalar = None
+    """A value known to do well: the study's first trial has it, where the space allows.
+
+    Of one that is fixed by default it is that value, unless said otherwise."""
 
 
 def build_space(known: Sequence[Hyperparameter], written: Mapping[str, Any], *, where: str) -> Space:
     """Return the default space of ``known`` with what a study file's ``[space]`` table wrote in its place.
+
+    It has the usual values of ``known``.
 
     Raises:
         SpecError: for an unknown name, a range or choice that is not legal, naming ``where``, the key and the value.
@@ -53,7 +59,9 @@ def build_space(known: Sequence[Hyperparameter], written: Mapping[str, Any], *, 
         except ValueError as error:
             raise SpecError(f"{where} [space] {name} = {_short(value)}: {error}") from None
         _check_conditions(name, parameters[name], catalogue, where)
-    return Space(_without_impossible(parameters))
+    fixed = {hyper.name: hyper.default.value for hyper in known if isinstance(hyper.default, Fixed)}
+    usual = {hyper.name: hyper.usual for hyper in known if hyper.usual is not None}
+    return Space(_without_impossible(parameters), usual=fixed | usual)
 
 
 def _check_conditions(name: str, parameter: Parameter, catalogue: Mapping[str, Hyperparameter], where: str) -> None:
@@ -145,12 +153,14 @@ TRAINING: tuple[Hyperparameter, ...] = (
         minimum=1e-12,
         maximum=100,
         description="step size of the optimizer, at the top of its schedule",
+        usual=3e-3,
     ),
     Hyperparameter(
         name="optimizer",
         default=Choices(choices=("sgd", "rmsprop", "adagrad", "adam", "adamw")),
         choices=OPTIMIZERS,
         description="the update rule; gradient_descent takes the whole training part at once, whatever batch_size says",
+        usual="adam",
     ),
     Hyperparameter(
         name="momentum",
@@ -158,6 +168,7 @@ TRAINING: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=0.9999,
         description="momentum of SGD and gradient descent",
+        usual=0.9,
     ),
     Hyperparameter(
         name="nesterov",
@@ -170,12 +181,14 @@ TRAINING: tuple[Hyperparameter, ...] = (
         default=Choices(choices=(16, 32, 64, 128)),
         minimum=1,
         description="samples a step",
+        usual=32,
     ),
     Hyperparameter(
         name="schedule",
         default=Choices(choices=("constant", "cosine", "one_cycle", "reduce_on_plateau")),
         choices=SCHEDULES,
         description="how the learning rate changes over the epochs",
+        usual="one_cycle",
     ),
     Hyperparameter(
         name="warmup",
@@ -183,6 +196,7 @@ TRAINING: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=1,
         description="share of the run in which the learning rate rises from 0, before the schedule",
+        usual=0.1,
     ),
     Hyperparameter(
         name="step_size",
@@ -208,12 +222,14 @@ TRAINING: tuple[Hyperparameter, ...] = (
         default=Range(low=1e-7, high=1e-3, log=True),
         minimum=0,
         description="strength of the L1 penalty on the weights, added to the loss",
+        usual=1e-7,
     ),
     Hyperparameter(
         name="l2",
         default=Range(low=1e-7, high=1e-2, log=True),
         minimum=0,
         description="strength of the L2 penalty on the weights, added to the loss",
+        usual=1e-6,
     ),
     Hyperparameter(
         name="weight_decay",
@@ -273,13 +289,18 @@ TRAINING: tuple[Hyperparameter, ...] = (
 
 
 def with_training(
-    network: Sequence[Hyperparameter], defaults: Mapping[str, Parameter] | None = None
+    network: Sequence[Hyperparameter],
+    defaults: Mapping[str, Parameter] | None = None,
+    usual: Mapping[str, Scalar] | None = None,
 ) -> tuple[Hyperparameter, ...]:
     """Return a network's hyperparameters amid those of training: the learning rate goes first.
 
-    ``defaults`` are how some of training's are searched unless a person says otherwise.
+    ``defaults`` are how some of training's are searched unless a person says otherwise, ``usual`` what does well there.
     """
-    own = defaults or {}
-    training = [replace(hyper, default=own.get(hyper.name, hyper.default)) for hyper in TRAINING]
+    searched, known = defaults or {}, usual or {}
+    training = [
+        replace(hyper, default=searched.get(hyper.name, hyper.default), usual=known.get(hyper.name, hyper.usual))
+        for hyper in TRAINING
+    ]
     first = [hyper for hyper in training if hyper.name == "learning_rate"]
     return (*first, *network, *(hyper for hyper in training if hyper not in first))

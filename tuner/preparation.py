@@ -12,7 +12,7 @@ from tuner.errors import SpecError, StudyConflictError, TunerError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
 from tuner.study_file import names_a_file, with_whole_paths
-from tuner.tryout import middle, objectives_own
+from tuner.tryout import objectives_own, usual_configuration
 
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
@@ -81,7 +81,7 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
 
 
 def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> str:
-    """Return what the networks take of the weights they begin with, tried on one from the middle of the space.
+    """Return what the networks take of the weights they begin with, tried on one of the usual configuration.
 
     Raises:
         UsageError: when the weights do not fit.
@@ -93,7 +93,7 @@ def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> 
 
     start = WarmStart.of(spec.model)
     assert start is not None
-    params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
+    params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     try:
         member = make_member(loaded.trainable, dataset, params, spec.training, number=0, seed=spec.seed, start=start)
     except TunerError:

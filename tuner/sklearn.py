@@ -40,7 +40,7 @@ from tuner.spelling import nearest
 from tuner.trainable import Trainable
 from tuner.training import Dataset
 from tuner.training.network import predict
-from tuner.tryout import middle
+from tuner.tryout import usual_configuration
 
 __all__ = ["NetworkClassifier", "NetworkRegressor", "TunedClassifier", "TunedRegressor"]
 
@@ -53,7 +53,7 @@ FIXED: dict[str, Scalar] = {
     "l1": 0.0,
     "l2": 0.0,
 }
-"""What a network is trained with where nobody says otherwise; of the rest the middle of the default range."""
+"""What a network is trained with where nobody says otherwise; of the rest the usual value."""
 FEW = 10
 """With fewer samples none are kept apart: early stopping then watches the training samples."""
 
@@ -172,7 +172,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             if name in space.parameters and not isinstance(space[name], Fixed):
                 kind = "a range" if isinstance(space[name], Range) else "a list"
                 raise UsageError(f"{name} is {kind}: {type(self).__name__} trains one network; Tuned… searches")
-        params = space.suggest(FixedTrial(middle(space)))
+        params = space.suggest(FixedTrial(usual_configuration(space)))
         trained = in_memory.train(trainable, dataset, params, self._training(), number=0, seed=seed)
         if trained.diverged:
             raise ValueError(f"training diverged in epoch {trained.epochs}; try a lower learning_rate")
@@ -183,7 +183,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         if self._task != "classification":
             return
         with torch.random.fork_rng(devices=[]):
-            network = trainable.network(space.suggest(FixedTrial(middle(space))))
+            network = trainable.network(space.suggest(FixedTrial(usual_configuration(space))))
         outputs = predict(network, dataset.training.gather(torch.arange(1))).shape[-1]
         classes = int(dataset.training.targets.max()) + 1
         if outputs != classes:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from tuner.errors import SpecError
 from tuner.sections import nearest
@@ -29,6 +29,9 @@ class Suggests(Protocol):
 
 _RANGE = re.compile(r"^\s*(?P<low>[^:,\s]+?)\.\.(?P<high>[^:,\s]+?)(?P<flags>(:[a-z]+(=[^:]+)?)*)\s*$")
 
+_ON_STEP = 1e-8
+"""A number is on a step that it misses by less than this share of one, as Optuna has it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
@@ -43,6 +46,14 @@ class Parameter:
 
     def contains(self, other: Parameter) -> bool:
         """Whether every value of ``other`` is a value of this one, drawn in the same way."""
+        raise TypeError(type(self).__name__)
+
+    def take(self, value: Scalar) -> Scalar:
+        """Return ``value`` as it is drawn: 1 of a range of fractions as 1.0.
+
+        Raises:
+            ValueError: when it never is, with what may be.
+        """
         raise TypeError(type(self).__name__)
 
     def _with_when(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +107,26 @@ class Range(Parameter):
         )
         return same and isinstance(other, Range) and self.low <= other.low and other.high <= self.high
 
+    def take(self, value: Scalar) -> Scalar:
+        if not _is_number(value):
+            raise ValueError(f"is no number of {_show(self)}")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"is not in {_show(self)}")
+        nearest = self.nearest(value)
+        if self.integer and value != int(value):
+            raise ValueError(f"is no whole number of {_show(self)}")
+        if self.step is not None and abs(value - nearest) > _ON_STEP * self.step:
+            raise ValueError(f"is on no step of {_show(self)}; the nearest is {nearest:g}")
+        return nearest
+
+    def nearest(self, value: float) -> float:
+        """Return the number of the range that is nearest to ``value``: whole, or on its step, where it has these."""
+        inside = min(max(value, self.low), self.high)
+        if self.step is not None:
+            last = math.floor((self.high - self.low) / self.step + _ON_STEP)
+            inside = min(self.low + min(round((inside - self.low) / self.step), last) * self.step, self.high)
+        return round(inside) if self.integer else float(inside)
+
     def distribution(self) -> BaseDistribution:
         from optuna.distributions import FloatDistribution, IntDistribution
 
@@ -122,6 +153,12 @@ class Choices(Parameter):
     def contains(self, other: Parameter) -> bool:
         return self == other or (isinstance(other, Fixed) and other.value in self.choices)
 
+    def take(self, value: Scalar) -> Scalar:
+        for choice in self.choices:
+            if _means(value, choice):
+                return choice
+        raise ValueError(f"is none of {', '.join(map(str, self.choices))}")
+
     def distribution(self) -> BaseDistribution:
         from optuna.distributions import CategoricalDistribution
 
@@ -140,15 +177,27 @@ class Fixed(Parameter):
     def contains(self, other: Parameter) -> bool:
         return self == other
 
+    def take(self, value: Scalar) -> Scalar:
+        if not _means(value, self.value):
+            raise ValueError(f"is not {self.value!r}, to which [space] fixes it")
+        return self.value
+
 
 @dataclass(frozen=True)
 class Space:
     """The hyperparameters of a study by name, parents before the parameters that depend on them."""
 
     parameters: Mapping[str, Parameter]
+    usual: Mapping[str, Scalar] = field(default_factory=dict, compare=False)
+    """The usual configuration: values known to do well, of what is searched and has one, as they are drawn.
+
+    Of those it is made with, numbers are brought into their ranges; what is none of its choices, or ruled out by
+    another value, is left out.
+    """
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", _parents_first(self.parameters))
+        object.__setattr__(self, "usual", _fitting(self.usual, self.parameters))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.parameters)
@@ -178,6 +227,38 @@ class Space:
                 low_, high_ = float(parameter.low), float(parameter.high)
                 values[name] = trial.suggest_float(name, low_, high_, step=parameter.step, log=parameter.log)
         return values
+
+    def take(self, configuration: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Return the values of a configuration, which may be of some parameters alone, as they are drawn.
+
+        What is fixed is left out: it is never drawn.
+
+        Raises:
+            ValueError: for a name that is not in the space, a value that it never has, or a parameter that the
+                configuration itself rules out; with the name, the value and what may be.
+        """
+        for name in configuration:
+            if name not in self.parameters:
+                hint = nearest(name, self.parameters) or f"; known: {', '.join(self.parameters)}"
+                raise ValueError(f"hyperparameter '{name}' is not in the space{hint}")
+        held: dict[str, Scalar] = {}
+        for name, parameter in self.parameters.items():
+            parent = _rules_out(held, parameter)
+            if parent is not None:
+                held[name] = None  # as suggest() has it: what depends on this one is ruled out too
+            elif isinstance(parameter, Fixed):
+                held[name] = parameter.value
+            if name not in configuration:
+                continue
+            written = f"{name} = {configuration[name]!r}"
+            if parent is not None:
+                allowed = " or ".join(map(str, parameter.when[parent]))
+                raise ValueError(f"{written} is for {parent} {allowed}, and here it is {held[parent]}; leave it out")
+            try:
+                held[name] = parameter.take(configuration[name])
+            except ValueError as error:
+                raise ValueError(f"{written} {error}") from None
+        return {name: held[name] for name in configuration if name in self.searched}
 
     def grid(self, *, points: int = 3) -> dict[str, list[Scalar]]:
         """Return a grid over the space: every choice, and ``points`` values of each range (all of a short one)."""
@@ -276,6 +357,38 @@ def _as_default_kind(value: Scalar, default: Parameter | None) -> Scalar:
     if plain_int and isinstance(default, Range) and not default.integer:
         return float(value)  # type: ignore[arg-type]
     return value
+
+
+def _rules_out(held: Mapping[str, Scalar], parameter: Parameter) -> str | None:
+    """Return the parameter whose value makes another one inactive, as far as values are known."""
+    return next((name for name, allowed in parameter.when.items() if name in held and held[name] not in allowed), None)
+
+
+def _fitting(values: Mapping[str, Scalar], parameters: Mapping[str, Parameter]) -> dict[str, Scalar]:
+    held: dict[str, Scalar] = {}
+    fitting: dict[str, Scalar] = {}
+    for name, parameter in parameters.items():
+        value = values.get(name)
+        if _rules_out(held, parameter) is not None:
+            held[name] = None
+        elif isinstance(parameter, Fixed):
+            held[name] = parameter.value
+        elif isinstance(parameter, Range) and _is_number(value):
+            held[name] = fitting[name] = parameter.nearest(value)
+        elif isinstance(parameter, Choices) and name in values and any(_means(value, one) for one in parameter.choices):
+            held[name] = fitting[name] = parameter.take(value)
+    return fitting
+
+
+def _is_number(value: Scalar) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _means(written: Scalar, value: Scalar) -> bool:
+    """Whether a study file that holds ``written`` means ``value``: TOML has no null, and its true is no 1."""
+    if value is None:
+        return written in (None, "None")
+    return written == value and isinstance(written, bool) == isinstance(value, bool)
 
 
 def _parents_first(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:

@@ -1,4 +1,4 @@
-"""Trying a study out: its data read, one default configuration trained for one epoch, nothing stored."""
+"""Trying a study out: its data read, its usual configuration trained for one epoch, nothing stored."""
 
 from __future__ import annotations
 
@@ -55,18 +55,17 @@ def try_out(spec: StudySpec, *, where: str) -> Tryout:
     return _try_function(spec, loaded, where)
 
 
-def middle(space: Space) -> dict[str, Scalar]:
-    """Return the middle of each range and the first of each list of choices, of everything that is searched."""
+def usual_configuration(space: Space) -> dict[str, Scalar]:
+    """Return the usual value of everything that is searched; of what has none, the middle or the first choice."""
     values: dict[str, Scalar] = {}
     for name, parameter in space.searched.items():
-        if isinstance(parameter, Choices):
+        if name in space.usual:
+            values[name] = space.usual[name]
+        elif isinstance(parameter, Choices):
             values[name] = parameter.choices[0]
         elif isinstance(parameter, Range):
             low, high = parameter.low, parameter.high
-            value = math.sqrt(low * high) if parameter.log else (low + high) / 2
-            if parameter.step is not None:
-                value = low + round((value - low) / parameter.step) * parameter.step
-            values[name] = round(value) if parameter.integer else min(high, value)
+            values[name] = parameter.nearest(math.sqrt(low * high) if parameter.log else (low + high) / 2)
     return values
 
 
@@ -85,7 +84,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     dataset = trainable.load()
     metrics = decoded_metrics(trainable)
     search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
-    params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
+    params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     try:
         start = WarmStart.of(spec.model)
         member = make_member(trainable, dataset, params, spec.training, number=0, seed=spec.seed, start=start)
@@ -118,7 +117,7 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
 
     fitting = Fitting(fittable, fittable.load())
     search.resolve(spec.search, loaded.space, objectives=len(fitting.metrics), epochs=None, where=where)
-    params = loaded.space.suggest(FixedTrial(middle(loaded.space)))
+    params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     began = time.perf_counter()
     try:
         noted = fitting.fit(params, seed=spec.seed)

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from tuner.errors import SpecError
 from tuner.sections import nearest
-from tuner.space import Choices, Fixed, Parameter, Range, Space, parse_parameter
+from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space, parse_parameter
 
 _FOREST = {"n_estimators": "50..500:log", "max_features": "0.1..1.0", "min_samples_leaf": "1..20:log"}
 _BOOSTING = {
@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
 
 
 def space_of(estimator: Any, written: Mapping[str, Any], *, where: str) -> Space:
-    """Return the default space of an estimator with what ``[space]`` wrote in its place.
+    """Return the default space of an estimator with what ``[space]`` wrote in its place; usual is what it has already.
 
     Every end of a range and every choice is checked by the estimator's own rules.
 
@@ -58,7 +58,7 @@ def space_of(estimator: Any, written: Mapping[str, Any], *, where: str) -> Space
                 _check(estimator, key, legal)
         except ValueError as error:
             raise SpecError(f"{where} [space] {key} = {value}: {' '.join(str(error).split())}") from None
-    return Space(parameters)
+    return Space(parameters, usual=_own_values(parameters, known))
 
 
 def _with_none(value: Any) -> Any:
@@ -75,6 +75,19 @@ def _values(parameter: Parameter) -> tuple[Any, ...]:
     if isinstance(parameter, Choices):
         return parameter.choices
     return (parameter.value,) if isinstance(parameter, Fixed) else ()
+
+
+def _own_values(parameters: Mapping[str, Parameter], known: Mapping[str, Any]) -> dict[str, Scalar]:
+    """What the estimator has, where it is of the kind that is searched: often 1 is one sample, and 1.0 all of them."""
+
+    def is_alike(value: Any, parameter: Parameter) -> bool:
+        return type(value) is (int if parameter.integer else float) if isinstance(parameter, Range) else True
+
+    return {
+        name: known[name]
+        for name, parameter in parameters.items()
+        if isinstance(known[name], Scalar) and is_alike(known[name], parameter)
+    }
 
 
 def _check(estimator: Any, key: str, value: Any) -> None:

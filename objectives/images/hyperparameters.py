@@ -12,6 +12,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=50,
         description="blocks of convolution, normalization, activation and pooling; 0 is a linear model",
+        usual=3,
     ),
     Hyperparameter(
         name="width",
@@ -19,6 +20,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=4096,
         description="channels of the first block",
+        usual=32,
     ),
     Hyperparameter(
         name="growth",
@@ -32,18 +34,21 @@ NETWORK: tuple[Hyperparameter, ...] = (
         default=Choices(choices=(3, 5)),
         choices=(1, 3, 5, 7, 9, 11),
         description="side of the convolutions, in pixels",
+        usual=3,
     ),
     Hyperparameter(
         name="pooling",
         default=Choices(choices=("max", "average", "stride")),
         choices=("max", "average", "stride", "none"),
         description="what halves the sides after each block, while they are 4 pixels or more",
+        usual="max",
     ),
     Hyperparameter(
         name="head",
         default=Choices(choices=("average", "flatten")),
         choices=("average", "max", "flatten"),
         description="what the last layer sees: each channel's average, its maximum, or everything",
+        usual="average",
     ),
     Hyperparameter(
         name="activation",
@@ -52,12 +57,14 @@ NETWORK: tuple[Hyperparameter, ...] = (
             "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "elu", "selu", "softplus", "identity",
         ),
         description="what each unit does with its sum",
+        usual="relu",
     ),
     Hyperparameter(
         name="normalization",
         default=Choices(choices=("none", "batch", "group")),
         choices=("none", "batch", "layer", "group"),
         description="normalisation before each activation, over the batch, the image, or groups of its channels",
+        usual="batch",
     ),
     Hyperparameter(
         name="dropout",
@@ -65,6 +72,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=0.99,
         description="share of the channels that is silent in each training step",
+        usual=0.1,
     ),
 )  # fmt: skip
 
@@ -77,6 +85,7 @@ def augmentation(*, photos: bool) -> tuple[Hyperparameter, ...]:
             default=Choices(choices=(False, True)) if photos else Fixed(value=False),
             choices=(False, True),
             description="mirror half of the images, left to right, in training; wrong where that changes the class",
+            usual=False,
         ),
         Hyperparameter(
             name="shift",
@@ -84,6 +93,7 @@ def augmentation(*, photos: bool) -> tuple[Hyperparameter, ...]:
             minimum=0,
             maximum=0.5,
             description="move each image in training by up to this share of its sides",
+            usual=0.05,
         ),
         Hyperparameter(
             name="rotation",

@@ -13,7 +13,7 @@ from objectives.text.hyperparameters import TOKENIZER as TOKENIZERS
 from tuner.errors import DataError
 from tuner.hyperparameters import Hyperparameter
 from tuner.models import WEIGHTS, open_model, shown
-from tuner.space import Choices, Fixed, Parameter, Range
+from tuner.space import Choices, Fixed, Parameter, Range, Scalar
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FREE = ("dropout", "pooling")
 """What of the network is left to fine-tuning."""
+_USUAL: Mapping[str, Scalar] = {"frozen": 0, "layer_decay": 0.9}
+"""What is usual of what is searched here alone."""
 _TAKEN = ("depth", "heads", "head_width", "feed_forward", "activation", "positions")
 _TAKEN_OF_TOKENS = ("tokenizer", "vocabulary", "lowercase")
 
@@ -76,7 +78,11 @@ class Pretrained:
         fixed = {hyper.name for hyper in (*NETWORK, *TOKENIZERS)} - free
         defaults = self._defaults()
         return [
-            replace(hyper, default=defaults.get(hyper.name, replace(hyper.default, when=_without(hyper, fixed))))
+            replace(
+                hyper,
+                default=defaults.get(hyper.name, replace(hyper.default, when=_without(hyper, fixed))),
+                usual=_USUAL.get(hyper.name, hyper.usual),
+            )
             for hyper in known
             if hyper.name not in fixed
         ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from objectives.text.hyperparameters import KINDS, LEAST_VOCABULARY
-from objectives.transformer.hyperparameters import LAYERS
+from objectives.transformer.hyperparameters import LAYERS, USUAL_TRAINING
 from tuner.hyperparameters import Hyperparameter, with_training
 from tuner.space import Choices, Fixed, Parameter, Range
 
@@ -46,6 +46,7 @@ _NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=100,
         description="layers of the Transformer",
+        usual=2,
     ),
     *(replace(hyper, default=Range(low=0.0, high=0.2)) if hyper.name == "dropout" else hyper for hyper in LAYERS),
 )
@@ -61,4 +62,4 @@ _DEFAULTS: Mapping[str, Parameter] = {
 }
 """Where pre-training is searched otherwise than a multilayer perceptron."""
 
-HYPERPARAMETERS = with_training((*_NETWORK, *_TOKENIZER), _DEFAULTS)
+HYPERPARAMETERS = with_training((*_NETWORK, *_TOKENIZER), _DEFAULTS, USUAL_TRAINING)

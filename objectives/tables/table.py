@@ -32,6 +32,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=100,
         description="hidden layers; 0 is a linear model",
+        usual=2,
     ),
     Hyperparameter(
         name="width",
@@ -39,6 +40,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=65536,
         description="units of each hidden layer",
+        usual=128,
     ),
     Hyperparameter(
         name="activation",
@@ -47,6 +49,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
             "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "elu", "selu", "softplus", "identity",
         ),
         description="what each hidden unit does with its sum",
+        usual="relu",
     ),
     Hyperparameter(
         name="dropout",
@@ -54,6 +57,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=0.99,
         description="share of the hidden units that is silent in each training step",
+        usual=0.1,
     ),
     Hyperparameter(
         name="normalization",

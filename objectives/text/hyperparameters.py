@@ -20,6 +20,7 @@ TOKENIZER: tuple[Hyperparameter, ...] = (
         default=Choices(choices=("word", "character", "bpe")),
         choices=KINDS,
         description="what a text is cut into: words, characters, or parts of words (bpe, wordpiece, unigram)",
+        usual="bpe",
     ),
     Hyperparameter(
         name="vocabulary",
@@ -27,6 +28,7 @@ TOKENIZER: tuple[Hyperparameter, ...] = (
         minimum=LEAST_VOCABULARY,
         maximum=1_000_000,
         description="most tokens the tokenizer knows, found in the training part; bpe has at least 261",
+        usual=4000,
     ),
     Hyperparameter(
         name="lowercase",
@@ -59,6 +61,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         default=Choices(choices=NETWORKS),
         choices=NETWORKS,
         description="a Transformer encoder, or a linear layer on the mean of the tokens' embeddings, blind to order",
+        usual="transformer",
     ),
     Hyperparameter(
         name="depth",
@@ -66,6 +69,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=100,
         description="layers of the Transformer",
+        usual=2,
     ),
     *(hyper if hyper.name == "dropout" else _only_transformers(hyper) for hyper in LAYERS),
     Hyperparameter(
@@ -73,6 +77,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         default=Choices(choices=POOLING, when=_TRANSFORMER),
         choices=POOLING,
         description="what the last layer reads of a text: the mean or maximum of its tokens, or its first token",
+        usual="mean",
     ),
     Hyperparameter(
         name="width",
@@ -80,6 +85,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=65536,
         description="numbers of each embedding of a bag; a Transformer's are heads × head_width",
+        usual=64,
     ),
 )
 """Those of networks that read a text and predict classes or numbers."""

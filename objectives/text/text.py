@@ -14,7 +14,7 @@ from objectives.text.datasets import NAMES
 from objectives.text.hyperparameters import NETWORK, TOKENIZER, TRAINING_DEFAULTS
 from objectives.text.options import TextData, TextOptions
 from objectives.transformer.depth import by_depth
-from objectives.transformer.hyperparameters import layer_shape
+from objectives.transformer.hyperparameters import USUAL_TRAINING, layer_shape
 from tuner.hyperparameters import with_training
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Text(Supervised):
         return params if self.pretrained is None else {**params, **self.pretrained.params}
 
     def hyperparameters(self) -> Sequence[Hyperparameter]:
-        known = with_training((*NETWORK, *TOKENIZER), TRAINING_DEFAULTS)
+        known = with_training((*NETWORK, *TOKENIZER), TRAINING_DEFAULTS, USUAL_TRAINING)
         return known if self.pretrained is None else self.pretrained.hyperparameters(known)
 
     def network(self, params: Mapping[str, Any]) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tuner.hyperparameters import Hyperparameter
-from tuner.space import Choices, Fixed, Range
+from tuner.space import Choices, Fixed, Range, Scalar
 
 if TYPE_CHECKING:
     from objectives.transformer.shape import LayerShape
@@ -21,6 +21,7 @@ LAYERS: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=128,
         description="attention heads of each layer",
+        usual=4,
     ),
     Hyperparameter(
         name="head_width",
@@ -28,6 +29,7 @@ LAYERS: tuple[Hyperparameter, ...] = (
         minimum=2,
         maximum=1024,
         description="numbers of each head; the network's width is heads × head_width",
+        usual=16,
     ),
     Hyperparameter(
         name="feed_forward",
@@ -35,6 +37,7 @@ LAYERS: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=16,
         description="hidden units of each layer's feed-forward network, as a multiple of the width",
+        usual=2,
     ),
     Hyperparameter(
         name="activation",
@@ -48,15 +51,26 @@ LAYERS: tuple[Hyperparameter, ...] = (
         minimum=0,
         maximum=0.99,
         description="share that is silent in each training step: of attention weights, hidden units, sublayers, tokens",
+        usual=0.1,
     ),
     Hyperparameter(
         name="positions",
         default=Choices(choices=("sinusoidal", "learned", "rotary")),
         choices=POSITIONS,
         description="how the network knows the order of the tokens; with none it does not",
+        usual="learned",
     ),
 )
 """Those of every Transformer; how many layers it has is its objective's to say."""
+
+USUAL_TRAINING: dict[str, Scalar] = {
+    "learning_rate": 1e-3,
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "l1": 1e-8,
+    "l2": 1e-8,
+}
+"""What is usual where a Transformer is trained, where it is not what is usual for a multilayer perceptron."""
 
 
 def layer_shape(params: Mapping[str, Any]) -> LayerShape:

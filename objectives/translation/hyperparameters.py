@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from objectives.text.hyperparameters import KINDS, LEAST_VOCABULARY
-from objectives.transformer.hyperparameters import LAYERS
+from objectives.transformer.hyperparameters import LAYERS, USUAL_TRAINING
 from tuner.hyperparameters import Hyperparameter, with_training
 from tuner.space import Choices, Fixed, Parameter, Range
 
@@ -14,6 +14,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=100,
         description="layers that read the source text",
+        usual=2,
     ),
     Hyperparameter(
         name="decoder_layers",
@@ -21,6 +22,7 @@ NETWORK: tuple[Hyperparameter, ...] = (
         minimum=1,
         maximum=100,
         description="layers that write the translation",
+        usual=2,
     ),
     *LAYERS,
     Hyperparameter(
@@ -64,6 +66,7 @@ TOKENIZERS: tuple[Hyperparameter, ...] = (
         minimum=LEAST_VOCABULARY,
         maximum=1_000_000,
         description="most tokens that a source text is made of",
+        usual=2000,
     ),
 )
 
@@ -77,4 +80,4 @@ OWN_DEFAULTS: dict[str, Parameter] = {
 }
 """Where a Transformer is searched otherwise than a multilayer perceptron."""
 
-HYPERPARAMETERS = with_training((*NETWORK, *TOKENIZERS), OWN_DEFAULTS)
+HYPERPARAMETERS = with_training((*NETWORK, *TOKENIZERS), OWN_DEFAULTS, USUAL_TRAINING)

@@ -13,7 +13,7 @@ from objectives.tables.datasets import NAMES
 from tuner import study_file
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.spec import parse_spec
-from tuner.tryout import middle
+from tuner.tryout import usual_configuration
 
 
 def built_in(name: str) -> LoadedTrainable:
@@ -43,7 +43,7 @@ def test_the_network_of_a_built_in_study_fits_its_data(name: str) -> None:
     loaded = built_in(name)
     data = loaded.trainable.load()
     assert data.test is not None
-    network = loaded.trainable.network(loaded.space.suggest(FixedTrial(middle(loaded.space))))
+    network = loaded.trainable.network(loaded.space.suggest(FixedTrial(usual_configuration(loaded.space))))
     assert network(*(tensor[:5] for tensor in data.validation.inputs)).isfinite().all()
     assert {"learning_rate", "depth", "optimizer", "batch_size", "l1", "l2"} <= set(loaded.space.searched)
 

@@ -22,7 +22,7 @@ from tuner.assessment import decoded_metrics
 from tuner.members import make_member
 from tuner.spec import Training
 from tuner.training import Cohort, predict
-from tuner.tryout import middle
+from tuner.tryout import usual_configuration
 
 RECIPE: dict[str, Any] = {
     "optimizer": "adam",
@@ -83,7 +83,7 @@ def test_a_network_beats_simple_answers_by_a_margin(name: str) -> None:
     case = CASES[name]
     loaded = built_in(name)
     dataset = loaded.trainable.load()
-    params = loaded.space.suggest(FixedTrial(middle(loaded.space))) | case.params
+    params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space))) | case.params
     training = Training(epochs=case.epochs)
     member = make_member(loaded.trainable, dataset, params, training, number=0, seed=0)
     metric = decoded_metrics(loaded.trainable)[0]

@@ -13,7 +13,7 @@ from tuner.loading import LoadedTrainable, load_objective
 from tuner.results import Results
 from tuner.space import Space
 from tuner.spec import parse_spec
-from tuner.tryout import middle
+from tuner.tryout import usual_configuration
 from tuner.workers.fittable_worker import FittableWorker
 from tuner.workers.function_worker import FunctionWorker
 from tuner.workers.places import Places
@@ -58,6 +58,6 @@ def make_worker(
     return FunctionWorker(results.storage, results.study_id, spec, loaded, leaving=leaving)
 
 
-def middle_trial(space: Space) -> FixedTrial:
-    """Return a trial of the configuration in the middle of the space."""
-    return FixedTrial(middle(space))
+def usual_trial(space: Space) -> FixedTrial:
+    """Return a trial of the usual configuration of the space."""
+    return FixedTrial(usual_configuration(space))

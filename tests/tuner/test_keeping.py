@@ -107,7 +107,7 @@ def test_a_kept_network_is_begun_with_by_its_name(tmp_path: Path) -> None:
     assert study.stored_spec(results).model.start_from.startswith(f"{kept.place}#sha256=")
     worker = studies.make_worker(results)
     assert isinstance(worker, TrainableWorker)
-    module = worker._make(0, worker.space.suggest(studies.middle_trial(worker.space))).module
+    module = worker._make(0, worker.space.suggest(studies.usual_trial(worker.space))).module
     weights = load_file(f"{kept.place}/weights.safetensors")
     assert all(torch.equal(value, weights[name]) for name, value in module.state_dict().items())
     with pytest.raises(UsageError, match=r"there is no model 'quik' in .*; did you mean 'quick'\?"):

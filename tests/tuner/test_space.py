@@ -154,6 +154,35 @@ def test_a_grid_covers_choices_and_short_ranges_in_full() -> None:
     assert "d" not in grid
 
 
+@pytest.mark.parametrize(
+    ("written", "value", "taken"),
+    [
+        ("0..2.0", 1, 1.0),
+        ("1..4", 3.0, 3),
+        ("0..0.5:step=0.1", 0.3, pytest.approx(0.3)),
+        ([16, 32], 32.0, 32),
+        ([None, "balanced"], "None", None),
+        ([1, True], True, True),
+        ("adam", "adam", "adam"),
+    ],
+)
+def test_a_value_is_taken_as_it_is_drawn(written: Any, value: Any, taken: Any) -> None:
+    got = parse_parameter(written).take(value)
+    assert got == taken
+    assert type(got) is type(taken) or isinstance(got, float)
+
+
+@given(st.floats(-1e3, 1e3), st.floats(0.1, 1e3), st.floats(0.01, 1e3) | st.none(), st.floats(-1e4, 1e4))
+def test_the_nearest_number_of_a_range_is_one_that_it_draws(
+    low: float, length: float, step: float | None, value: float
+) -> None:
+    parameter = Range(low=low, high=low + length, step=step)
+    nearest = parameter.nearest(value)
+    assert parameter.low <= nearest <= parameter.high
+    assert parameter.nearest(nearest) == pytest.approx(nearest)
+    assert abs(nearest - value) <= min(abs(low - value), abs(low + length - value)) + (step or 0) + 1e-9
+
+
 @given(st.floats(1e-9, 1e3), st.floats(1.001, 1e6), st.booleans())
 def test_a_range_contains_itself_and_survives_json(low: float, factor: float, log: bool) -> None:
     parameter = Range(low=low, high=low * factor, log=log)

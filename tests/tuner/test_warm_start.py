@@ -64,7 +64,7 @@ def first_weights(results: Results, number: int = 0) -> dict[str, Tensor]:
     """What the network of a trial begins with."""
     worker = studies.make_worker(results)
     assert isinstance(worker, TrainableWorker)
-    params = worker.space.suggest(studies.middle_trial(worker.space))
+    params = worker.space.suggest(studies.usual_trial(worker.space))
     return {name: value.detach() for name, value in worker._make(number, params).module.named_parameters()}
 
 

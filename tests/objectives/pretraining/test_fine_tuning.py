@@ -35,7 +35,7 @@ def fine_tuning(folder: Path, **tables: Any) -> Results:
 def network(results: Results, **changes: Any) -> torch.nn.Module:
     worker = studies.make_worker(results)
     assert isinstance(worker, TrainableWorker)
-    params = worker.space.suggest(studies.middle_trial(worker.space))
+    params = worker.space.suggest(studies.usual_trial(worker.space))
     return worker._make(0, {**params, **changes}).module
 
 
@@ -72,7 +72,7 @@ def test_texts_are_as_long_as_they_are_unless_positions_were_learned(tmp_path: P
         worker = studies.make_worker(results)
         assert isinstance(worker, TrainableWorker)
         assert ("max_length" in worker.space) == free
-        params = worker.space.suggest(studies.middle_trial(worker.space))
+        params = worker.space.suggest(studies.usual_trial(worker.space))
         tokens = worker.trainable.encode(worker.dataset, params).training.inputs[0]
         assert tokens.shape[1] == 1 + len(WORDS[0])
         studies.work(results)
