@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuner.errors import SpecError
 from tuner.sections import nearest
+from tuner.space import Scalar
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -44,6 +45,10 @@ PRUNERS = {
 }
 PROPOSE_WHOLE = frozenset({"tpe", "gp"})
 """Samplers that propose by a model, a whole configuration at once."""
+LEARN = PROPOSE_WHOLE | {"cmaes", "nsga2", "nsga3"}
+"""Samplers that learn from what was tried: they begin with the usual configuration."""
+ENUMERATE = frozenset({"grid", "brute_force"})
+"""Samplers that try every combination."""
 MULTI_OBJECTIVE_SAMPLERS = frozenset({"tpe", "random", "gp", "nsga2", "nsga3", "qmc", "grid", "brute_force"})
 
 _WARMUP_SHARE = 0.2
@@ -58,17 +63,22 @@ class Strategy:
     sampler_options: Mapping[str, Any]
     pruner: str
     pruner_options: Mapping[str, Any]
+    first: tuple[Mapping[str, Scalar], ...] = ()
+    """The configurations that the first trials have, by the trials' numbers."""
+    usual: bool = False
+    """Whether it is the usual configuration alone, and not a person's own."""
 
 
 def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int | None, where: str) -> Strategy:
     """Return what ``[search]`` means for a study with so many objectives.
 
     ``auto`` is TPE (the least regret on the tables we measured), and the median pruner where there is one objective.
-    ``space`` is what a grid is laid over, ``epochs`` the most that Hyperband hands out; both
-    are ``None`` for an objective that defines them by running.
+    ``space`` is what a grid is laid over and the first configurations lie in, ``epochs`` the most that Hyperband hands
+    out; both are ``None`` for an objective that defines them by running.
 
     Raises:
-        SpecError: for an unknown name or option, or a sampler that cannot do what the study needs.
+        SpecError: for an unknown name or option, a sampler that cannot do what the study needs, or a first
+            configuration that is not in the space.
     """
     place = f"{where} [search]"
     sampler = "tpe" if search.sampler == "auto" else _known(search.sampler, SAMPLERS, f"{place} sampler")
@@ -92,17 +102,51 @@ def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int
         if space is None:
             raise SpecError(f"{place} sampler_options: 'search_space' is missing: this objective declares no space")
         sampler_options["search_space"] = space.grid(points=points)
-    strategy = Strategy(sampler=sampler, sampler_options=sampler_options, pruner=pruner, pruner_options=pruner_options)
+    strategy = Strategy(
+        sampler=sampler,
+        sampler_options=sampler_options,
+        pruner=pruner,
+        pruner_options=pruner_options,
+        first=_first(search, space, sampler, place),
+        usual=search.first is None,
+    )
     _try_to_make(strategy, place)
     return strategy
 
 
+def _first(search: Search, space: Space | None, sampler: str, place: str) -> tuple[Mapping[str, Scalar], ...]:
+    """Return a person's first configurations, else the usual one where there is one."""
+    if search.first is None:
+        return (space.usual,) if space is not None and space.usual and sampler in LEARN else ()
+    if search.first and sampler in ENUMERATE:
+        raise SpecError(
+            f"{place} first: sampler = '{sampler}' tries every combination, in its own order; leave one of both out"
+        )
+    first: list[Mapping[str, Scalar]] = []
+    for index, written in enumerate(search.first):
+        try:
+            for name, value in written.items():
+                if not isinstance(value, Scalar):
+                    raise ValueError(f"{name} = {value!r} is no plain value")
+            first.append(written if space is None else space.take(written))
+        except ValueError as error:
+            raise SpecError(f"{place} first[{index}]: {error}") from None
+    return tuple(first)
+
+
 def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
-    """Return Optuna's sampler, drawing from ``seed``; one with a model proposes nothing that is in flight."""
+    """Return Optuna's sampler, drawing from ``seed``, that gives the first trials their configurations.
+
+    One with a model proposes nothing that is in flight.
+    """
     import optuna
 
     from tuner.distinct import DistinctSampler
+    from tuner.first import FirstSampler
 
+    if strategy.first:
+        rest = make_sampler(replace(strategy, first=()), seed=seed)
+        return FirstSampler(rest, strategy.first, note_unused=not strategy.usual)
     options = dict(strategy.sampler_options)
     cls: type[BaseSampler] = getattr(optuna.samplers, SAMPLERS[strategy.sampler])
     if strategy.sampler == "partial_fixed":

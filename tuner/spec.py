@@ -127,9 +127,22 @@ class Search(Section):
     """``[search]``"""
 
     sampler: str = Field("auto", description="how configurations are chosen; auto: tpe")
+    first: list[dict[str, Any]] | None = Field(
+        None,
+        description="configurations that the first trials have; what one leaves out is chosen as ever; "
+        "default: the usual one, with samplers that learn; []: none",
+        examples=[[{"learning_rate": 1e-3}]],
+    )
     sampler_options: dict[str, Any] = Field(default_factory=dict, description="options of Optuna's sampler")
     pruner: str = Field("auto", description="how poor trials are stopped early; auto: median")
     pruner_options: dict[str, Any] = Field(default_factory=dict, description="options of Optuna's pruner")
+
+    @field_validator("first", mode="before")
+    @classmethod
+    def _several(cls, first: Any) -> Any:
+        if isinstance(first, Mapping):
+            raise ValueError("it is a list of configurations; write [[search.first]]")
+        return first
 
 
 class Budget(Section):

@@ -25,6 +25,10 @@ def test_a_template_is_a_study_of_defaults() -> None:
     assert spec == parse_spec({"name": "mine", "objective": {"name": "table"}, "data": IRIS}, where="plain")
 
 
+def test_a_key_without_a_default_is_shown_by_an_example() -> None:
+    assert "#first = [{learning_rate = 0.001}]" in disabled()
+
+
 @pytest.mark.parametrize("line", disabled())
 def test_every_default_that_is_shown_is_one(line: str) -> None:
     """A key that is enabled alone changes nothing, or (where there is no default) is a legal value."""

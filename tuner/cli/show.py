@@ -31,6 +31,7 @@ _TOLD_ELSEWHERE = {
     attributes.EPOCHS,
     attributes.STOPPED_EARLY,
     attributes.NETWORK_PARAMETERS,
+    attributes.USUAL,
 }
 
 
@@ -77,7 +78,8 @@ def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
     import datetime as dt
 
     noted = row.attributes
-    facts = [("trial", f"{row.number} of study {results.name}: {row.state}")]
+    usual = ", the usual configuration" if noted.get(attributes.USUAL) is True else ""
+    facts = [("trial", f"{row.number} of study {results.name}: {row.state}{usual}")]
     for (name, value), direction in zip(row.values.items(), results.directions, strict=False):
         facts.append((name, f"{score(value)}  ({direction}{', the last one reported' * (row.state == 'pruned')})"))
     if row.constraints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from tuner import attributes
 from tuner.cli.printing import again, hint, wrapped
 from tuner.cli.rows import outcome_columns
 from tuner.cli.tables import print_table, terminal_width
-from tuner.output import clock, params_line, printable
+from tuner.output import clock, params_line, printable, score
 
 if TYPE_CHECKING:
     from tuner.results import Results, Status, TrialRow
@@ -31,6 +32,9 @@ def print_summary(results: Results, *, elapsed: float, storage: str | None) -> N
             click.echo()
             for part in printable_lines(wrapped(line, terminal_width())):
                 click.echo(part)
+        for line in _brought(results, rows[0]):
+            click.echo()
+            click.echo(printable(line))
     _hint_next(results, status, storage)
 
 
@@ -49,6 +53,17 @@ def _headline(results: Results, status: Status, elapsed: float) -> str:
     why = f"; {status.stopped}" if status.stopped else ""
     name = click.style(printable(results.name), bold=True)
     return f"{name}: {status.done}{of} trials done in {clock(elapsed)}{why}" + (f"\n{ended}" if ended else "")
+
+
+def _brought(results: Results, best: TrialRow) -> Iterator[str]:
+    """What tuning brought over the usual configuration, where a trial with that finished."""
+    usual = results.trial(0)
+    if len(results.metric_names) > 1 or usual.state != "finished" or usual.attributes.get(attributes.USUAL) is not True:
+        return
+    (metric,) = results.metric_names
+    better = best.values[metric] != usual.values[metric]
+    brought = f"tuning brought {score(best.values[metric])}" if better else "nothing better was found"
+    yield f"the usual configuration (trial 0): {metric} {score(usual.values[metric])}; {brought}"
 
 
 def _hint_next(results: Results, status: Status, storage: str | None) -> None:

@@ -66,6 +66,7 @@ class Worker(ABC):
         self.study_id = study_id
         self.spec = spec
         self.leaving = leaving
+        self._first_is_usual = strategy.usual and bool(strategy.first)
         self.study = optuna.load_study(
             study_name=spec.name,
             storage=storage,
@@ -146,7 +147,10 @@ class Worker(ABC):
         if claim.resumed:
             self.storage.rewind(claim.trial_id, epoch)
         search.reseed(self.study.sampler, derive(self.spec.seed, "sampler", claim.number) % 2**32)
-        return optuna.Trial(self.study, claim.trial_id)
+        trial = optuna.Trial(self.study, claim.trial_id)
+        if self._first_is_usual and claim.number == 0 and not trial.params:
+            trial.set_user_attr(attributes.USUAL, True)
+        return trial
 
     def tell_failure(self, trial: optuna.Trial, error: BaseException) -> None:
         """Tell that a trial failed by ``error``. Out of memory is told as pruned: the sampler learns to avoid it.

@@ -91,6 +91,9 @@ CASES = [
     pytest.param(rows(GOOD), [*TABLE, "-S", "objective.metric=rmse"], 2, "regression", id="metric of the other task"),
     pytest.param(rows(GOOD), [*TABLE, "-S", "search.sampler=tpee"], 2, "did you mean 'tpe'", id="unknown sampler"),
     pytest.param(
+        rows(GOOD), [*TABLE, "-S", "search.first=[{depth=9}]"], 2, "first[0]: depth = 9 is not in 1..4", id="first"
+    ),
+    pytest.param(
         rows(GOOD), [*TABLE, "-S", "search.sampler_options.seeds=1"], 2, "did you mean 'seed'", id="sampler option"
     ),
     pytest.param(rows(GOOD), [*TABLE, "-S", "training.device=cuda:9"], 2, "cuda:9", id="absent GPU"),
