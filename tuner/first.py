@@ -34,7 +34,8 @@ class FirstSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the sampler's own; nothing for the first trials, each of whose parameters is asked for alone."""
-        return {} if self._is_first(trial) else self._sampler.infer_relative_search_space(study, trial)
+        space = self._sampler.infer_relative_search_space(study, trial)  # which some remember until sample_relative()
+        return {} if self._is_first(trial) else space
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -15,7 +15,7 @@ from tuner import attributes, study
 from tuner.errors import SpecError
 from tuner.hyperparameters import TRAINING, build_space
 from tuner.results import Results, TrialRow
-from tuner.search import SAMPLERS, Strategy, make_sampler, reseed
+from tuner.search import Strategy, make_sampler, reseed
 from tuner.space import Scalar
 from tuner.study import read_spec
 from tuner.workers.worker import Leaving
@@ -26,24 +26,29 @@ OWN: list[dict[str, Any]] = [
     {},
     {"optimizer": "adam"},
 ]
-OPTIONS: dict[str, dict[str, Any]] = {
-    "nsga2": {"population_size": 2},
-    "nsga3": {"population_size": 2},
-    "gp": {"n_startup_trials": 2},
-    "tpe": {"n_startup_trials": 2},
-    "partial_fixed": {"fixed_params": {"z": 1}},
-}
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("tpe", {"n_startup_trials": 2}),
+    ("tpe", {"n_startup_trials": 2, "multivariate": True, "group": True}),
+    ("gp", {"n_startup_trials": 2}),
+    ("cmaes", {}),
+    ("nsga2", {"population_size": 2}),
+    ("nsga3", {"population_size": 2}),
+    ("random", {}),
+    ("qmc", {}),
+    ("partial_fixed", {"fixed_params": {"z": 1}}),
+]
 
 
 def has(row: TrialRow, configuration: dict[str, Scalar]) -> bool:
     return row.params.items() >= configuration.items()
 
 
-def drawn(name: str, first: tuple[Mapping[str, Scalar], ...], trials: int = 9) -> list[optuna.trial.FrozenTrial]:
+def drawn(
+    name: str, first: tuple[Mapping[str, Scalar], ...], *, options: dict[str, Any] | None = None, trials: int = 9
+) -> list[optuna.trial.FrozenTrial]:
     """Search a small space with a sampler, which is reseeded before each trial as a worker does."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options = OPTIONS.get(name, {})
-    strategy = Strategy(sampler=name, sampler_options=options, pruner="none", pruner_options={}, first=first)
+    strategy = Strategy(sampler=name, sampler_options=options or {}, pruner="none", pruner_options={}, first=first)
     study = optuna.create_study(sampler=make_sampler(strategy, seed=0))
     for number in range(trials):
         reseed(study.sampler, number)
@@ -53,12 +58,12 @@ def drawn(name: str, first: tuple[Mapping[str, Scalar], ...], trials: int = 9) -
     return study.trials
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - {"grid", "brute_force"}))
-def test_the_first_trials_have_their_configurations_and_the_sampler_goes_on(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_the_first_trials_have_their_configurations_and_the_sampler_goes_on(name: str, options: dict[str, Any]) -> None:
     if name == "cmaes":
         pytest.importorskip("cmaes")
     first: tuple[dict[str, Scalar], ...] = ({"x": 1, "c": "b"}, {"n": 64}, {}, {"x": 0.5, "n": 3.0, "c": "a"})
-    trials = drawn(name, first)
+    trials = drawn(name, first, options=options)
     for trial, configuration in zip(trials, first, strict=False):
         assert trial.params.items() >= configuration.items()
         assert trial.params.keys() == {"x", "n", "c"}
@@ -74,7 +79,7 @@ def test_what_they_leave_out_and_the_rest_of_a_random_search_stay_what_they_were
 
 
 def test_each_of_several_generations_is_noted_as_ever() -> None:
-    trials = drawn("nsga2", ({"x": 0.5},) * 6, trials=8)
+    trials = drawn("nsga2", ({"x": 0.5},) * 6, options={"population_size": 2}, trials=8)
     generations = [key for trial in trials for key in trial.system_attrs if "generation" in key.lower()]
     assert len(generations) >= 8
 
