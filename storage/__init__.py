@@ -30,7 +30,7 @@ from storage.errors import (
     StorageUnreachableError,
     StorageUrlError,
 )
-from storage.records import CheckpointRecord, Claim, WorkerRecord
+from storage.records import Amended, CheckpointRecord, Claim, WorkerRecord
 from storage.storage import SQLStorage, open_storage
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from storage.retention import Deletion, Retention
 
 __all__ = [
+    "Amended",
     "Checkpoint",
     "CheckpointError",
     "CheckpointRecord",

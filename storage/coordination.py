@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from storage import buffer, leases, postgresql, studies
+from storage import buffer, leases, postgresql, schema, studies
 from storage.buffer import Unwritten, copy_trial, to_json
 from storage.cache import StudyCache
 from storage.direct import Command, Row, Shortcut
@@ -16,10 +16,10 @@ from storage.errors import LeaseLostError
 from storage.leases import New, Terms
 from storage.progress import Progress
 from storage.reading import load_trials
-from storage.records import Claim, WorkerRecord
+from storage.records import Amended, Claim, WorkerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from optuna.study import StudyDirection
     from sqlalchemy import Connection
@@ -245,6 +245,29 @@ class Coordination(Progress):
             name=name, directions=directions, user_attrs=user_attrs, system_attrs=system_attrs, budget=budget
         )
         return self.database.write(lambda c: studies.create_whole(c, new))
+
+    def amend_study(self, study_id: int, amend: Callable[[int | None], Amended]) -> None:
+        """Change user attributes and budget of a study in one transaction; what others change waits for it.
+
+        ``amend`` gets the budget as it stands; it may be called again if the transaction is.
+
+        Raises:
+            KeyError: there is no such study.
+        """
+        self._need_our_tables()
+        before: Amended | None = None
+
+        def work(connection: Connection) -> None:
+            nonlocal before
+            leases.lock_study(connection, study_id)
+            budget = studies.get_ours(connection, study_id, "budget")  # as it is now that nobody else changes it
+            if before is None or before.budget != budget:  # else it was done, and only the answer was lost
+                before = amend(budget)
+            texts = {key: to_json(value) for key, value in before.user_attrs.items()}
+            studies.write_attributes(connection, schema.study_user_attributes, study_id, texts)
+            studies.set_ours(connection, study_id, "budget", before.budget)
+
+        self.database.write(work)
 
     # -- budget and stop flag
 

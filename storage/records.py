@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,14 @@ class Claim:
     resumed: bool  # somebody worked on it before: look for its last checkpoint
     losses: int = 0  # how many workers in a row died with it since its last checkpoint
     lost_by: str = ""  # how the last of them died
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amended:
+    """What a study is given: user attributes beside those it has, or in their place, and a budget."""
+
+    user_attrs: Mapping[str, Any]
+    budget: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,27 @@ def test_many_threads_claim_exactly_the_budget(worker: Open) -> None:
     assert worker().get_n_trials(study_id, TrialState.COMPLETE) == 30
 
 
+def test_who_adds_at_the_same_time_adds_up(worker: Open) -> None:
+    storages = [worker() for _ in range(4)]
+    study_id = storages[0].create_new_study([StudyDirection.MINIMIZE])
+    storages[0].set_budget(study_id, 1)
+
+    def add(storage: st.SQLStorage) -> None:
+        def more(budget: int | None) -> st.Amended:
+            return st.Amended(user_attrs={"total": (budget or 0) + 1}, budget=(budget or 0) + 1)
+
+        for _ in range(5):
+            storage.amend_study(study_id, more)
+
+    threads = [threading.Thread(target=add, args=(storage,)) for storage in storages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = worker()
+    assert (seen.get_budget(study_id), seen.get_study_user_attrs(study_id)) == (21, {"total": 21})
+
+
 def test_an_enqueued_trial_beyond_the_budget_waits(worker: Open) -> None:
     first = worker()
     study = optuna.create_study(storage=first)
@@ -127,3 +148,5 @@ def test_an_unknown_study_is_a_key_error(worker: Open) -> None:
         worker().claim(10**6, 1)
     with pytest.raises(KeyError):
         worker().set_budget(10**6, 1)
+    with pytest.raises(KeyError):
+        worker().amend_study(10**6, lambda _: st.Amended(user_attrs={}, budget=1))

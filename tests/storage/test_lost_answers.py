@@ -59,6 +59,16 @@ def test_a_claim_whose_answer_was_lost_is_found_again(storage: st.SQLStorage, mo
     assert [claim.number for claim in storage.claim(study_id, 2)] == [2]
 
 
+def test_trials_added_are_added_once_though_the_answer_was_lost(
+    storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    storage.set_budget(study_id, 3)
+    with lost_answer(monkeypatch):
+        storage.amend_study(study_id, lambda budget: st.Amended(user_attrs={"a": 1}, budget=(budget or 0) + 2))
+    assert (storage.get_budget(study_id), storage.get_study_user_attrs(study_id)) == (5, {"a": 1})
+
+
 def test_an_ask_whose_answer_was_lost_makes_one_trial(storage: st.SQLStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     with lost_answer(monkeypatch):
