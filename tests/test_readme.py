@@ -124,7 +124,7 @@ def test_the_readme_names_every_command() -> None:
 
 def test_the_study_file_of_the_readme_is_valid(tmp_path: Path) -> None:
     from tuner.preparation import resolved
-    from tuner.study import read_spec
+    from tuner.sources import read_spec
 
     (tmp_path / "example.toml").write_text('[data]\nsource = "iris"\ntarget = "species"\n' + toml("[space]"))
     spec, where = read_spec(str(tmp_path / "example.toml"))

@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuner.confirmation import Candidate, Confirmation, Estimate
+    from tuner.confirming import confirm
     from tuner.errors import (
         DataError,
         NoFinishedTrialError,
@@ -28,19 +30,23 @@ if TYPE_CHECKING:
     from tuner.hyperparameters import TRAINING, Hyperparameter
     from tuner.inference import Predictor, load_model
     from tuner.results import Epoch, Results, Status, TrialRow
+    from tuner.sources import read_spec
     from tuner.space import Choices, Fixed, Range, Space
     from tuner.spec import StudySpec
-    from tuner.study import create, delete, join, load, names, read_spec, resume, start, stop
+    from tuner.study import create, delete, join, load, names, resume, start, stop
     from tuner.trainable import DataOptions, ObjectiveOptions, Trainable
 
     __version__: str
 
 __all__ = [
     "TRAINING",
+    "Candidate",
     "Choices",
+    "Confirmation",
     "DataError",
     "DataOptions",
     "Epoch",
+    "Estimate",
     "Fixed",
     "Hyperparameter",
     "NoFinishedTrialError",
@@ -61,6 +67,7 @@ __all__ = [
     "TunerError",
     "UsageError",
     "__version__",
+    "confirm",
     "create",
     "delete",
     "join",
@@ -74,7 +81,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "study": ("create", "delete", "join", "load", "names", "read_spec", "resume", "start", "stop"),
+    "sources": ("read_spec",),
+    "study": ("create", "delete", "join", "load", "names", "resume", "start", "stop"),
+    "confirming": ("confirm",),
+    "confirmation": ("Candidate", "Confirmation", "Estimate"),
     "results": ("Epoch", "Results", "Status", "TrialRow"),
     "space": ("Choices", "Fixed", "Range", "Space"),
     "spec": ("StudySpec",),

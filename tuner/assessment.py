@@ -83,7 +83,7 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
 
     The keys are those of :mod:`tuner.attributes`. The gap is validation loss less training loss, penalties aside.
     """
-    scored = [Decoded(metric=metric, trainable=trainable) for metric in _reported(trainable.metrics())]
+    scored = reported_metrics(trainable)
     training = _scores(module, dataset.training, loss, scored)
     validation = _scores(module, dataset.validation, loss, scored)
     judged = verdict(
@@ -156,12 +156,14 @@ def _constant(loss: Loss, answer: Tensor, part: Part, shape: Sequence[int]) -> T
     return loss.from_sums(over, under)
 
 
-def _reported(optimised: Sequence[Metric]) -> list[Metric]:
-    """The optimised metrics and the plain ones of the same task."""
+def reported_metrics(trainable: Trainable) -> list[Decoded]:
+    """Return the metrics that are optimised, then the plain ones of the same task."""
+    optimised = trainable.metrics()
     plain = [
         metric for metric in metrics.METRICS if metric.task == optimised[0].task and not metric.name.endswith(_AVERAGES)
     ]
-    return list({metric.name: metric for metric in (*optimised, *plain)}.values())
+    reported = {metric.name: metric for metric in (*optimised, *plain)}.values()
+    return [Decoded(metric=metric, trainable=trainable) for metric in reported]
 
 
 def _scores(module: nn.Module, part: Part, loss: Loss, scored: Sequence[Decoded]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ DATA = "tuner:data"
 """Study: what the objective found in the data, with a fingerprint of it."""
 STOPPED = "tuner:stopped"
 """Study: why the last run ended."""
+CONFIRMATION = "tuner:confirmation"
+"""Study: what training its best trials again has found; see :mod:`tuner.confirmation`."""
 
 FAILURE = "failure"
 """Trial: why it failed, as ``{"class": …, "reason": …, "traceback": …}``."""

@@ -46,7 +46,7 @@ class KeptModel:
 
 
 def keep(results: Results, *, trial: int | None = None, name: str | None = None, replace: bool = False) -> KeptModel:
-    """Keep the network of a trial, the best one unless told otherwise, under ``name`` (default: the study's).
+    """Keep the network of a trial under ``name`` (default: the study's): the chosen one unless told otherwise.
 
     Raises:
         UsageError: for a trial that has not come to an end, a study without networks, and a name that is taken.
@@ -99,7 +99,7 @@ def keep_best(results: Results) -> KeptModel | None:
 
 
 def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
-    """Return the network of a trial, the best one unless told otherwise, with its data.
+    """Return the network of a trial, the chosen one unless told otherwise, with its data.
 
     Raises:
         UsageError: for a trial that has not come to an end, and a study without networks.
@@ -107,6 +107,7 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
     """
     from tuner.fittable import Fittable
     from tuner.loading import LoadedTrainable, load_objective
+    from tuner.preparation import check_data
     from tuner.study import stored_spec
 
     spec = stored_spec(results)
@@ -115,32 +116,33 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
         raise UsageError(f"study '{results.name}' tunes a plain function, which keeps no network for tuner")
     if isinstance(loaded.trainable, Fittable):
         raise UsageError(f"study '{results.name}' fits estimators of scikit-learn, which are no networks to keep")
-    return Rebuilt(results, spec, loaded, _ended(results, trial))
+    row = _ended(results, trial)
+    dataset = loaded.trainable.load()
+    check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
+    return Rebuilt(results, spec, loaded, dataset, row)
 
 
 def _ended(results: Results, trial: int | None) -> TrialRow:
-    row = results.best()[0] if trial is None else results.trial(trial)
+    row = results.chosen() if trial is None else results.trial(trial)
     if row.state not in ("finished", "pruned") or not row.attributes.get(attributes.EPOCHS):
         raise UsageError(f"trial {row.number} is {row.state}; only one that finished or was pruned has a network")
     return row
 
 
 class Rebuilt:
-    """The network of a trial that has ended, as it was at its best epoch."""
+    """The network of a trial that has ended, as it was at its best epoch. ``dataset`` is what the trainable loads."""
 
-    def __init__(self, results: Results, spec: StudySpec, loaded: LoadedTrainable, row: TrialRow) -> None:
+    def __init__(
+        self, results: Results, spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset, row: TrialRow
+    ) -> None:
         from optuna.trial import FixedTrial
 
         from tuner.assessment import decoded_metrics
-        from tuner.members import make_member
-        from tuner.preparation import check_data
-        from tuner.training.randomness import derive
+        from tuner.members import make_member, trial_seed
         from tuner.warm_start import WarmStart
 
         self.trainable = loaded.trainable
         self.row = row
-        dataset = self.trainable.load()
-        check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
         self.metrics = decoded_metrics(self.trainable)
         self.params = loaded.space.suggest(FixedTrial(dict(row.params)))
         self.member = make_member(
@@ -149,7 +151,7 @@ class Rebuilt:
             self.params,
             spec.training,
             number=row.number,
-            seed=derive(spec.seed, "trial", row.number),
+            seed=trial_seed(spec, row.number),
             start=WarmStart.of(spec.model),
         )
         self._restore(results, spec)
@@ -180,6 +182,7 @@ class Rebuilt:
             cohort.epoch()
         cohort.leave(self.member)
         self.member.take_best()
+        self.dataset = cohort.data_of(self.member)
         scores = _scores(self.member, cohort)
         for metric, recorded in row.values.items():
             found = scores[metric]
@@ -209,6 +212,8 @@ def _card(results: Results, spec: StudySpec, rebuilt: Rebuilt) -> dict[str, Any]
     """Return what is told of a model: from where it comes, what it is, what it scored."""
     row = rebuilt.row
     scored = (attributes.TRAINING, attributes.VALIDATION, attributes.VERDICT, attributes.BEST_EPOCH)
+    confirmation = results.confirmation
+    confirmed = confirmation is not None and confirmation.chosen.trial == row.number
     return {
         "kept": dt.datetime.now().astimezone().isoformat(timespec="seconds"),
         "study": results.name,
@@ -219,6 +224,7 @@ def _card(results: Results, spec: StudySpec, rebuilt: Rebuilt) -> dict[str, Any]
         "seed": spec.seed,
         "params": dict(rebuilt.params),
         "scores": rebuilt.scores,
+        "confirmation": confirmation.to_json() if confirmation is not None and confirmed else None,
         "noted": {key: row.attributes[key] for key in scored if key in row.attributes},
         "network_parameters": sum(p.numel() for p in rebuilt.member.module.parameters()),
     }

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.recipes import recipe
 from tuner.training import Member
+from tuner.training.randomness import derive
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tuner.spec import Training
+    from tuner.spec import StudySpec, Training
     from tuner.trainable import Trainable
     from tuner.training import Dataset
     from tuner.warm_start import WarmStart
@@ -49,3 +50,8 @@ def make_member(
         dataset=trainable.encode(dataset, params),
         layers=trainable.layers,
     )
+
+
+def trial_seed(spec: StudySpec, number: int) -> int:
+    """Return what all randomness of a trial follows from; one that confirms draws anew, whatever its number."""
+    return derive(spec.seed, "confirm" if spec.confirms else "trial", number)

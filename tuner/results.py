@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from storage import SQLStorage
+    from tuner.confirmation import Confirmation
     from tuner.spec import StudySpec
 
 STATES = ("waiting", "running", "interrupted", "finished", "pruned", "diverged", "failed")
@@ -191,6 +192,25 @@ class Results:
             return [Epoch(epoch=epoch, scores=scores) for epoch, scores in recorded]
         reported = self.storage.get_trial(trial_id).intermediate_values
         return [Epoch(epoch=step, scores={self.metric_names[0]: value}) for step, value in sorted(reported.items())]
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What training the best trials again has found: see :func:`tuner.confirm`; ``None`` where nobody did."""
+        from tuner.confirmation import Confirmation
+
+        written = self.storage.get_study_user_attrs(self.study_id).get(attributes.CONFIRMATION)
+        return None if written is None else Confirmation.from_json(written)
+
+    def chosen(self) -> TrialRow:
+        """Return the trial to use: the one that a confirmation chose, if it looked at what is now the best one.
+
+        Raises:
+            NoFinishedTrialError: see :meth:`best`.
+        """
+        best, confirmation = self.best()[0], self.confirmation
+        if confirmation is None or confirmation.of(best.number) is None:
+            return best
+        return self.trial(confirmation.chosen.trial)
 
     def status(self) -> Status:
         """Return the study at a glance."""

@@ -169,6 +169,7 @@ class StudySpec(Section):
 
     name: Annotated[str, AfterValidator(check_name)] = Field(description="the study's name in the storage")
     seed: int = Field(0, ge=0, lt=2**32, description="all of the study's randomness comes from it")
+    confirms: str = Field("", description="the study whose best trials these train again; `tuner confirm` writes it")
     objective: dict[str, Any] = Field(default_factory=lambda: {"name": "table"})
     data: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)

@@ -6,16 +6,17 @@ import logging
 import os
 import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
-from tuner.errors import SpecError, StudyConflictError, StudyNotFoundError, UsageError
+from tuner.confirmation import confirming_study
+from tuner.errors import StudyConflictError, StudyNotFoundError, UsageError
 from tuner.results import Results
+from tuner.sources import read_spec
 from tuner.spelling import nearest
 
 if TYPE_CHECKING:
-    from storage import Deletion, SQLStorage
+    from storage import Amended, Deletion, SQLStorage
     from tuner.keeping import KeptModel
     from tuner.spec import StudySpec
     from tuner.workers.running import Observer
@@ -37,74 +38,6 @@ def storage_url(given: str | None = None) -> str:
         if os.environ.get(name):
             return os.environ[name]
     return DEFAULT_STORAGE
-
-
-def read_spec(
-    source: str | None,
-    *,
-    data: str | None = None,
-    target: str | list[str] | None = None,
-    settings: Iterable[str] = (),
-    changes: Mapping[str, Any] | None = None,
-) -> tuple[StudySpec, str]:
-    """Return the spec that a person asks for, and what to call its source in messages.
-
-    Args:
-        source: a built-in study's name, a study file, or ``module:attribute``; ``None`` with ``data``.
-        data: a file or a folder; it replaces ``[data] source``. Without an ``objective.name`` it says what is tuned.
-        target: its target column or columns, where it has any.
-        settings: ``table.key=value`` overrides.
-        changes: further overrides by key (``"budget.trials"``), which win; ``None`` values are left out.
-
-    Raises:
-        SpecError, UsageError: naming what is wrong.
-    """
-    from tuner import study_file
-    from tuner.loading import recognised
-    from tuner.spec import parse_spec
-
-    values, where = _source_values(source, data)
-    if not isinstance(values.get("data", {}), dict):
-        raise SpecError(f"{where}: data = {values['data']!r} must be a table of keys and values")
-    if data is not None:
-        values = study_file.override(values, [])
-        # a folder by its whole path: a built-in data set may be called the same
-        values.setdefault("data", {})["source"] = str(Path(data).resolve()) if Path(data).is_dir() else data
-    if target is not None:
-        values = study_file.override(values, [])
-        values.setdefault("data", {})["target"] = target
-    values = study_file.override(values, settings)
-    for table in ("objective", "budget"):
-        if not isinstance(values.get(table, {}), dict):
-            raise SpecError(f"{where}: {table} = {values[table]!r} must be a table of keys and values")
-    if "name" not in values.setdefault("objective", {}):
-        values["objective"]["name"] = recognised(str(values.get("data", {}).get("source", "")))
-    for key, value in (changes or {}).items():
-        if value is not None:
-            table, _, last = key.rpartition(".")
-            (values.setdefault(table, {}) if table else values)[last] = value
-    return parse_spec(values, where=where), where
-
-
-def _source_values(source: str | None, data: str | None) -> tuple[dict[str, Any], str]:
-    from tuner import study_file
-
-    if source is None:
-        if data is None:
-            built_in = ", ".join(study_file.built_in_names())
-            raise UsageError(
-                f"say what to tune: a built-in study ({built_in}), a study file, or --data FILE --target COLUMN"
-            )
-        return {"name": study_file.name_for(data)}, data
-    if ":" in source and not Path(source).exists():
-        return {"name": _name_of(source), "objective": {"name": source}}, source
-    return study_file.read(source)
-
-
-def _name_of(objective: str) -> str:
-    """What a study of ``file.py:attribute`` or ``package.module:attribute`` is called: as the file or module is."""
-    home = objective.rpartition(":")[0]
-    return Path(home).stem if home.endswith(".py") else home.rpartition(".")[2]
 
 
 def open_storage(url: str | None = None, *, create: bool = False) -> SQLStorage:
@@ -137,7 +70,7 @@ def names(*, storage: str | None = None) -> list[str]:
 
 
 def delete(name: str, *, storage: str | None = None) -> None:
-    """Remove a study with all its trials.
+    """Remove a study with all its trials, and the study that confirms it.
 
     Raises:
         StudyNotFoundError: when there is none of that name.
@@ -148,6 +81,10 @@ def delete(name: str, *, storage: str | None = None) -> None:
     if workers:
         count = f"{len(workers)} worker{'s' if len(workers) > 1 else ''}"
         raise UsageError(f"study '{name}' has {count} at work; `tuner stop {name}` asks them to leave first")
+    if confirming_study(name) in names(storage=storage):
+        confirming = load(confirming_study(name), storage=storage)
+        if confirming.spec is not None and confirming.spec.confirms == name:
+            delete(confirming.name, storage=storage)
     if results.spec is not None:
         from tuner.checkpoints import open_store
 
@@ -231,6 +168,13 @@ def start(
     """
     changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
+    return start_spec(spec, where=where, workers=workers, storage=storage, observer=observer)
+
+
+def start_spec(
+    spec: StudySpec, *, where: str, workers: int | None, storage: str | None, observer: Observer | None
+) -> Results:
+    """Create and run the study of a spec that has been read from ``where``; see :func:`start`."""
     from tuner.workers.running import plan, run, standby
 
     with standby(spec, workers) as processes:
@@ -289,33 +233,64 @@ def resume(
     """Continue a study: interrupted trials first, then what is left of its budget.
 
     Args:
+        add, source, settings, trials, timeout: see :func:`amend`.
+        workers, storage, observer: see :func:`start`.
+
+    Raises:
+        TunerError: as :func:`amend` and :func:`start`.
+    """
+    results = amend(name, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage)
+    return go_on(results, workers=workers, observer=observer)
+
+
+def amend(
+    name: str,
+    *,
+    add: int | None = None,
+    source: str | None = None,
+    settings: Iterable[str] = (),
+    trials: int | None = None,
+    timeout: float | str | None = None,
+    storage: str | None = None,
+) -> Results:
+    """Change what may change of a study, its budget and its space, without running it.
+
+    Args:
         add: raises the budget by so many trials.
         source: a study file that must agree with the stored study but for budget and a wider space.
         settings: ``table.key=value`` overrides of the stored study, under the same rule.
         trials, timeout: replace the study's.
-        workers, storage, observer: see :func:`start`.
+        storage: see :func:`start`.
 
     Raises:
         StudyNotFoundError: when the storage has no study of that name.
         StudyConflictError: when ``source`` or ``settings`` differ in what may not change.
+        UsageError: for a budget that is none.
     """
     results = load(name, storage=storage)
     changes = {"budget.trials": trials, "budget.timeout": timeout}
     stored = stored_spec(results)
     url = results.storage.database.url.render_as_string(hide_password=False)
     spec = _changed(stored, source, list(settings), changes, url)
-    budget = results.storage.get_budget(results.study_id)
+    begun = results.storage.get_n_trials(results.study_id)
+    if add is not None and trials is not None:
+        raise UsageError(f"--add {add} and --trials {trials} exclude each other; give one")
+    if add is not None and add < 1:
+        raise UsageError(f"--add {add}: the number of trials to add must be at least 1")
+    if trials is not None and trials < begun:
+        raise UsageError(f"--trials {trials}: study '{name}' has {begun} trials already; --add N gives it N more")
+    if spec != stored or add is not None:
+        results.storage.amend_study(results.study_id, lambda budget: _amended(spec, budget, begun, add))
+    return Results(results.storage, name, results.study_id)
+
+
+def _amended(spec: StudySpec, budget: int | None, begun: int, add: int | None) -> Amended:
+    from storage import Amended
+
     if add is not None:
-        if trials is not None:
-            raise UsageError(f"--add {add} and --trials {trials} exclude each other; give one")
-        if add < 1:
-            raise UsageError(f"--add {add}: the number of trials to add must be at least 1")
-        budget = (budget if budget is not None else results.status().done) + add
-        spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": budget})})
-    if spec != stored:
-        attributes.write_spec(results.storage, results.study_id, spec)
-        results.storage.set_budget(results.study_id, spec.budget.trials)
-    return _run(Results(results.storage, name, results.study_id), workers=workers, observer=observer)
+        trials = (begun if budget is None else budget) + add
+        spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+    return Amended(user_attrs={attributes.SPEC: spec.model_dump(mode="json")}, budget=spec.budget.trials)
 
 
 def join(
@@ -324,7 +299,7 @@ def join(
     """Add workers on this machine to a study, which may be running elsewhere; see :func:`resume`."""
     results = load(name, storage=storage)
     stored_spec(results)
-    return _run(results, workers=workers, observer=observer, joining=True)
+    return go_on(results, workers=workers, observer=observer, joining=True)
 
 
 def stored_spec(results: Results) -> StudySpec:
@@ -387,7 +362,8 @@ def _find(opened: SQLStorage, name: str) -> int:
         raise StudyNotFoundError(f"there is no study '{name}' in {opened.safe_url}{hint}") from None
 
 
-def _run(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> Results:
+def go_on(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> Results:
+    """Run workers on a study as it stands; :func:`resume` and :func:`join` say what they do."""
     from tuner.workers.running import run, standby
 
     assert results.spec is not None

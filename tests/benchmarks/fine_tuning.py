@@ -25,8 +25,9 @@ from tuner import study
 from tuner.keeping import rebuild
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.results import Results
+from tuner.sources import read_spec
 from tuner.spec import parse_spec
-from tuner.study import read_spec, stored_spec
+from tuner.study import stored_spec
 from tuner.training import predict
 from tuner.workers.trainable_worker import TrainableWorker
 from tuner.workers.worker import Leaving

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tuner import search
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.sources import read_spec
 from tuner.spec import StudySpec
-from tuner.study import read_spec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 import tuner
 from tuner.loading import LoadedTrainable, load_objective
 from tuner.recipes import recipe
+from tuner.sources import read_spec
 from tuner.spec import StudySpec
-from tuner.study import read_spec
 from tuner.training import Cohort, Dataset, Member, Part, predict
 from tuner.training.randomness import derive
 

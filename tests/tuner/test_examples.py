@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.tuner import studies
-from tuner import study
+from tuner import sources, study
 from tuner.results import Results
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 def run_example(script: str, folder: Path, *settings: str, trials: int = 8) -> tuple[Results, str]:
     """Start an example in this process; return the study and why it ended."""
     url = f"sqlite:///{folder / 'tuner.db'}"
-    spec, where = study.read_spec(
+    spec, where = sources.read_spec(
         f"{EXAMPLES / script}", settings=["search.sampler=random", *settings], changes={"budget.trials": trials}
     )
     results = study.create(spec, where=where, storage=url)

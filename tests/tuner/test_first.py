@@ -16,8 +16,8 @@ from tuner.errors import SpecError
 from tuner.hyperparameters import TRAINING, build_space
 from tuner.results import Results, TrialRow
 from tuner.search import Strategy, make_sampler, reseed
+from tuner.sources import read_spec
 from tuner.space import Scalar
-from tuner.study import read_spec
 from tuner.workers.worker import Leaving
 
 OWN: list[dict[str, Any]] = [

@@ -10,7 +10,7 @@ from torch import nn
 
 from tuner import loading
 from tuner.preparation import prepare
-from tuner.study import read_spec
+from tuner.sources import read_spec
 from tuner.trainable import DataOptions, Trainable
 from tuner.training import CrossEntropy, Dataset, Loss, Part
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tuner import studies
-from tuner import study
+from tuner import sources
 from tuner.errors import ObjectiveError, TunerError
 from tuner.loading import load_objective
 from tuner.results import Results
@@ -152,7 +152,7 @@ def test_several_values_that_only_running_shows_end_the_study_with_what_to_write
 
 
 def test_trying_a_function_finds_what_a_study_would(mine: Path) -> None:
-    spec, where = study.read_spec(f"{mine}:hidden_pair")
+    spec, where = sources.read_spec(f"{mine}:hidden_pair")
     with pytest.raises(ObjectiveError, match=r"2 values, but the study has one direction"):
         try_out(spec, where=where)
 
@@ -197,7 +197,7 @@ def test_a_callback_that_is_not_there_is_refused(tmp_path: Path, mine: Path) -> 
 def test_a_file_that_cannot_be_imported_says_why(tmp_path: Path, text: str, line: str) -> None:
     path = tmp_path / "broken.py"
     path.write_text(text)
-    spec, where = study.read_spec(f"{path}:objective")
+    spec, where = sources.read_spec(f"{path}:objective")
     with pytest.raises(ObjectiveError) as caught:
         load_objective(spec, where=where)
     assert line in str(caught.value)
@@ -209,7 +209,7 @@ def test_a_script_may_read_its_arguments_and_bear_the_name_of_a_module_of_ours(t
 
     path = tmp_path / "storage.py"
     path.write_text(READS_ARGUMENTS)
-    spec, where = study.read_spec(f"{path}:objective")
+    spec, where = sources.read_spec(f"{path}:objective")
     assert 3 <= try_out(spec, where=where).scores["value"] <= 4
     import storage as again
 
@@ -222,7 +222,7 @@ def test_a_module_that_searches_when_it_is_imported_is_refused(tmp_path: Path, m
         "def main():\n    optuna.create_study().optimize(objective, n_trials=10)\n\nmain()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    spec, where = study.read_spec("searching:objective")
+    spec, where = sources.read_spec("searching:objective")
     with pytest.raises(TunerError, match=r"searching.py:6 calls study.optimize\); put that under `if __name__"):
         load_objective(spec, where=where)
 
@@ -250,5 +250,5 @@ def test_what_a_script_says_is_read_without_running_it(
 
 def test_a_study_file_names_its_code_from_its_own_folder(tmp_path: Path, mine: Path) -> None:
     (tmp_path / "study.toml").write_text('[objective]\nname = "mine.py:square"\n')
-    spec, _ = study.read_spec(str(tmp_path / "study.toml"))
+    spec, _ = sources.read_spec(str(tmp_path / "study.toml"))
     assert spec.objective["name"] == f"{mine.resolve()}:square"

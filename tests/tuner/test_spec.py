@@ -7,8 +7,8 @@ import pytest
 
 from tuner import study_file
 from tuner.errors import SpecError, UsageError
+from tuner.sources import read_spec
 from tuner.spec import StudySpec, differences, parse_duration, parse_spec
-from tuner.study import read_spec
 
 
 @pytest.mark.parametrize(

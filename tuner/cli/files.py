@@ -70,14 +70,15 @@ def check(
     tuner check churn.toml
     tuner check --data churn.csv --target churned
     """
-    from tuner import study as api
+    from tuner import sources
     from tuner.models import located
+    from tuner.study import storage_url
     from tuner.tryout import try_out
 
     targets = list(target) if len(target) > 1 else target[0] if target else None
     with redirect_stdout(sys.stderr):  # what an objective prints is no result
-        spec, where = api.read_spec(source, data=data, target=targets, settings=settings)
-        tried = try_out(located(spec, api.storage_url()), where=where)
+        spec, where = sources.read_spec(source, data=data, target=targets, settings=settings)
+        tried = try_out(located(spec, storage_url()), where=where)
     if output == "table":
         _print_tryout(spec.name, tried)
         hint(f"\n{where} is ready: `{_start_command(source, data, target, settings)}`")

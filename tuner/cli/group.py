@@ -21,6 +21,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "resume": ("running", "Continue a study, or give it more trials."),
         "worker": ("running", "Join a study that runs here or elsewhere."),
         "stop": ("running", "Ask all workers of a study to leave."),
+        "confirm": ("confirm", "Train the best trials again, score the winner on the test part."),
     },
     "Look": {
         "studies": ("studies", "List the studies."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from tuner import sources
 from tuner import study as api
 from tuner.cli.live import View, make_view
 from tuner.cli.options import (
@@ -82,23 +83,13 @@ def start(
     tuner start churn.toml -S space.optimizer=adam,adamw -S training.epochs=100
     tuner start my_script.py:objective
     """
+    changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
+    spec, where = sources.read_spec(source, data=data, target=_one_or_many(target), settings=settings, changes=changes)
 
     def run(observer: Observer) -> Results:
-        return api.start(
-            source,
-            data=data,
-            target=_one_or_many(target),
-            name=name,
-            settings=settings,
-            trials=trials,
-            timeout=timeout,
-            seed=seed,
-            workers=workers,
-            storage=storage,
-            observer=observer,
-        )
+        return api.start_spec(spec, where=where, workers=workers, storage=storage, observer=observer)
 
-    _run_and_tell(name or _name_for(source, data), run, storage=storage, output=output)
+    _run_and_tell(spec.name, run, storage=storage, output=output)
 
 
 @click.command(short_help="Continue a study, or give it more trials.")
@@ -132,26 +123,20 @@ def resume(
     """
     if Path(study).suffix in _STUDY_FILES and Path(study).exists():
         source = source or study
-        study = api.read_spec(study, settings=settings)[0].name
+        study = sources.read_spec(study, settings=settings)[0].name
     if add is None and trials is None and source is None and not settings:
         results = api.load(study, storage=storage)
         if results.spec is not None and _is_spent(results):
             hint(f"study '{study}' has spent its budget; --add N gives it N trials more")
             _tell(results, elapsed=0.0, storage=storage, output=output)
             return
+    with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
+        amended = api.amend(
+            study, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
+        )
 
     def run(observer: Observer) -> Results:
-        return api.resume(
-            study,
-            add=add,
-            source=source,
-            settings=settings,
-            trials=trials,
-            timeout=timeout,
-            workers=workers,
-            storage=storage,
-            observer=observer,
-        )
+        return api.go_on(amended, workers=workers, observer=observer)
 
     _run_and_tell(study, run, storage=storage, output=output)
 
@@ -235,12 +220,3 @@ def _is_spent(results: Results) -> bool:
 
 def _one_or_many(target: tuple[str, ...]) -> str | list[str] | None:
     return list(target) if len(target) > 1 else target[0] if target else None
-
-
-def _name_for(source: str | None, data: str | None) -> str:
-    """What to call the study until its spec is read."""
-    from tuner.study_file import name_for
-
-    if source is None:
-        return name_for(data) if data else "study"
-    return Path(source).stem if Path(source).suffix in _STUDY_FILES else source

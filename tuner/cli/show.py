@@ -9,6 +9,7 @@ import click
 
 from tuner import attributes
 from tuner import study as studies
+from tuner.cli.confirm import confirmed_line
 from tuner.cli.curves import plot
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import pairs, print_data
@@ -92,6 +93,9 @@ def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
     if attributes.VERDICT in noted:
         gap = noted.get(attributes.GENERALISATION_GAP)
         facts.append(("verdict", f"{noted[attributes.VERDICT]}  (validation loss − training loss: {number(gap)})"))
+    confirmation = results.confirmation
+    if confirmation is not None and confirmation.of(row.number) is not None:
+        facts.append(("confirmed", confirmed_line(confirmation, row.number)))
     if attributes.EPOCHS in noted:
         facts.append(("epochs", _epochs(noted)))
     if isinstance(noted.get(attributes.NETWORK_PARAMETERS), int):

@@ -73,11 +73,12 @@ def _hint_next(results: Results, status: Status, storage: str | None) -> None:
     steps: list[tuple[str, str]] = []
     if status.best:
         best: TrialRow = status.best[0]
+        shown = ("best", name) if len(status.best) == 1 else ("show", name, str(best.number))
         steps = [
-            (again("best", name, storage=storage), "the best trial in full"),
+            (again(*shown, storage=storage), "the best trial in full"),
             (again("trials", name, "--sort", "value", "--limit", "10", storage=storage), "the ten best"),
-            (again("show", name, str(best.number), storage=storage), "its curve and scores"),
-        ][: 2 if len(status.best) == 1 else 3]
+            (again("confirm", name, storage=storage), "how much of it is luck: new seeds, then the test part"),
+        ]
         keeps_none = results.spec is not None and not results.spec.model.keep_as
         if keeps_none and best.attributes.get(attributes.NETWORK_PARAMETERS):
             steps.append((again("keep", name, storage=storage), "keep its network, to predict with"))

@@ -12,9 +12,9 @@ from tuner import attributes
 from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.function import FunctionOptions, LoadedFunction
 from tuner.loading import LoadedTrainable
+from tuner.members import trial_seed
 from tuner.preparation import check_data
 from tuner.training.network import predict
-from tuner.training.randomness import derive
 from tuner.workers.function_worker import FunctionWorker
 from tuner.workers.worker import Leaving
 
@@ -52,7 +52,7 @@ class FittableWorker(FunctionWorker):
 
     def _fit(self, trial: optuna.Trial) -> list[float]:
         params = self.space.suggest(trial)
-        noted = self.fitting.fit(params, seed=derive(self.spec.seed, "trial", trial.number))
+        noted = self.fitting.fit(params, seed=trial_seed(self.spec, trial.number))
         for key, value in noted.items():
             trial.set_user_attr(key, value)
         return self.fitting.values(noted)

@@ -18,10 +18,9 @@ from tuner import attributes, failures, search
 from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.loading import LoadedTrainable
-from tuner.members import make_member
+from tuner.members import make_member, trial_seed
 from tuner.preparation import check_data
 from tuner.training import Cohort
-from tuner.training.randomness import derive
 from tuner.warm_start import WarmStart
 from tuner.workers.places import Places, places
 from tuner.workers.worker import Leaving, Worker
@@ -135,7 +134,7 @@ class TrainableWorker(Worker):
 
     def _make(self, number: int, params: Mapping[str, Any]) -> Member:
         """Return the untrained member of a trial."""
-        seed = derive(self.spec.seed, "trial", number)
+        seed = trial_seed(self.spec, number)
         return make_member(
             self.trainable, self.dataset, params, self.spec.training, number=number, seed=seed, start=self.start
         )

@@ -20,8 +20,8 @@ from objectives.images.options import ImageData
 from tests.objectives.images.kit import PARAMS, class_folders, make_images
 from tests.tuner import studies
 from tuner import attributes, study
+from tuner.sources import read_spec
 from tuner.space import Choices, Fixed
-from tuner.study import read_spec
 from tuner.workers.running import free_the_dead
 
 

@@ -12,7 +12,7 @@ from tests.benchmarks import fine_tuning
 from tuner import study
 from tuner.keeping import keep
 from tuner.models import open_model
-from tuner.study import read_spec
+from tuner.sources import read_spec
 
 PRETRAINING = ["training.epochs=3", "space.learning_rate=8e-3", "space.weight_decay=0.01"]
 SHORT = [*PRETRAINING, "budget.trials=1", "model.keep_as="]

@@ -13,7 +13,7 @@ from objectives.text.options import TextData
 from tests.objectives.text.texts_kit import make_text, reviews, write_reviews
 from tuner.errors import DataError, SpecError
 from tuner.loading import recognised
-from tuner.study import read_spec
+from tuner.sources import read_spec
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no source": ({"source": ""}, r"source is missing; name a file, a folder of class folders, or one of languages"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tuner import study
+from tuner import sources, study
 from tuner.cli.group import cli
 
 GOOD = "a,b,label\n" + "".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}\n" for i in range(60))
@@ -39,7 +39,7 @@ def study_file(text: str) -> Callable[[Path], None]:
 
 def existing_study(folder: Path) -> None:
     rows(GOOD)(folder)
-    spec, where = study.read_spec(None, data=str(folder / "rows.csv"), target="label")
+    spec, where = sources.read_spec(None, data=str(folder / "rows.csv"), target="label")
     study.create(spec, where=where, storage=f"sqlite:///{folder / 'tuner.db'}")
 
 

@@ -152,3 +152,12 @@ def test_a_broken_objective_ends_the_study_with_its_traceback() -> None:
     assert "ValueError: mine" in done.stderr
     assert 'mine.py", line 15, in broken' in done.stderr
     assert done.stdout == ""
+
+
+def test_fewer_trials_than_there_are_is_no_budget(run: Run) -> None:
+    assert tuner("start", "mine.py:quick", "--name", "mine", "--trials", "3").returncode == 0
+    refused = run("resume", "mine", "--trials", "2")
+    assert refused.exit_code == 2
+    assert refused.stderr == "Error: --trials 2: study 'mine' has 3 trials already; --add N gives it N more\n"
+    assert json.loads(run("status", "mine", "-o", "json").stdout)["budget"] == 3
+    assert "reading the data" not in run("start", "absent").stderr, "what cannot be begun is refused before it is"

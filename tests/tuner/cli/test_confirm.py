@@ -1,0 +1,106 @@
+"""``tuner confirm``, in processes of their own, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tuner.cli.conftest import Run
+from tuner import study
+from tuner.errors import StudyNotFoundError
+
+NOISY = """
+import random, time
+
+def objective(trial):
+    x = trial.suggest_float("x", -1, 1)
+    time.sleep(0.2)
+    return x**2 + random.random() / 10
+"""
+TUNER = [sys.executable, "-m", "tuner"]
+IRIS = ("start", "iris", "--trials", "4", "--workers", "1", "-S", "training.epochs=4")
+
+
+def tuner(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*TUNER, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def confirmed() -> int:
+    """Return how many trainings have come to their end."""
+    try:
+        return study.load("noisy.confirm").status().done
+    except StudyNotFoundError:
+        return 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_was_interrupted_goes_on_where_it_was(number: int) -> None:
+    Path("noisy.py").write_text(NOISY)
+    assert tuner("start", "noisy.py:objective", "--trials", "4", "--workers", "2").returncode == 0
+    asked = ["confirm", "noisy", "--top", "2", "--seeds", "6", "--workers", "1"]
+    with subprocess.Popen(
+        [*TUNER, *asked], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        until = time.monotonic() + 60
+        while confirmed() < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "`tuner confirm noisy --top 2 --seeds 6` continues" in said
+        assert "Traceback" not in said
+    before = confirmed()
+    assert 2 <= before < 12
+    done = tuner(*asked, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert confirmed() == 12
+    found = json.loads(done.stdout)
+    assert (found["study"], found["seeds"], found["test"]) == ("noisy", 6, {})
+    assert all(len(one["confirmed"]["value"]["scores"]) == 6 for one in found["candidates"])
+    means = [one["confirmed"]["value"]["mean"] for one in found["candidates"]]
+    assert means == sorted(means), "what is minimised: the least mean comes first"
+
+
+def test_a_person_reads_what_was_luck(run: Run) -> None:
+    assert tuner(*IRIS).returncode == 0
+    done = tuner("confirm", "iris", "--top", "2", "--seeds", "3", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "iris: the 2 best trials, trained again from 3 fresh seeds each"
+    assert lines[2].split() == ["trial", "accuracy", "found", "fresh", "seeds"]
+    chosen = lines[3].split()[0]
+    assert lines[3].endswith("  chosen")
+    assert lines[4].endswith(f" trial {chosen}")
+    assert f"trial {chosen}: accuracy" in done.stdout
+    assert "on the 30 samples of the test part" in done.stdout
+    assert f"tuner keep iris  keep the network of trial {chosen}" in done.stderr
+    shown = run("show", "iris", chosen).stdout
+    assert "from 3 fresh seeds: chosen; " in shown
+    record = json.loads(run("confirm", "iris", "--top", "2", "--seeds", "3", "-o", "json").stdout)
+    assert (record["chosen"], record["looks"]) == (int(chosen), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("absent",), 3, "there is no study 'absent'"),
+        (("iris", "--top", "0"), 2, "--top 0: at least 1 is needed"),
+        (("iris", "--seeds", "-1"), 2, "--seeds -1: at least 1 is needed"),
+        (("iris", "--workers", "0"), 2, "--workers 0: at least 1 is needed"),
+    ],
+)
+def test_what_cannot_be_confirmed_is_said_in_a_line(run: Run, arguments: tuple[str, ...], code: int, said: str) -> None:
+    results = run("start", "iris", "--trials", "1", "--workers", "1", "-S", "training.epochs=1", "-q")
+    assert results.exit_code == 0
+    refused = run("confirm", *arguments)
+    assert refused.exit_code == code
+    assert refused.stderr.startswith(f"Error: {said}")
+    assert len(refused.stderr.splitlines()) == 1
