@@ -125,7 +125,7 @@ class Supervised(Trainable):
 
     def answers(self, outputs: Tensor, *, probabilities: bool = False) -> Mapping[str, Sequence[Any]]:
         """Return the class of each row, by its name, or the value of each target in its own units."""
-        from tuner.answers import class_columns, number_columns
+        from tuner.models.answers import class_columns, number_columns
 
         target = self.target
         if target.task == "classification":
@@ -159,7 +159,7 @@ class Supervised(Trainable):
         }
 
     def known_targets(self, frame: pl.DataFrame, *, where: str, notes: list[str]) -> dict[str, Any]:
-        """Return, for :class:`~tuner.samples.Samples`, the targets that new rows hold, and of which rows they are.
+        """Return the targets that new rows hold, and of which rows they are: see :class:`tuner.models.samples.Samples`.
 
         Rows without them, or of a class that training lacked, are not scored; nor is any that cannot be read.
         """

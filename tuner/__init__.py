@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tuner.hyperparameters import TRAINING, Hyperparameter
-    from tuner.inference import Predictor, load_model
+    from tuner.models.inference import Predictor, load_model
     from tuner.results import Epoch, Results, Status, TrialRow
     from tuner.sources import read_spec
     from tuner.space import Choices, Fixed, Range, Space
@@ -89,7 +89,7 @@ _HOMES = {
     "space": ("Choices", "Fixed", "Range", "Space"),
     "spec": ("StudySpec",),
     "hyperparameters": ("TRAINING", "Hyperparameter"),
-    "inference": ("Predictor", "load_model"),
+    "models.inference": ("Predictor", "load_model"),
     "trainable": ("DataOptions", "ObjectiveOptions", "Trainable"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
 }

@@ -249,9 +249,9 @@ def _networks(repeated: Results, trials: Sequence[TrialRow]) -> _Networks | None
 
     from tuner.assessment import reported_metrics
     from tuner.fittable import Fittable
-    from tuner.keeping import Rebuilt
     from tuner.loading import LoadedTrainable, load_objective
     from tuner.members import trial_seed
+    from tuner.models.keeping import Rebuilt
     from tuner.preparation import check_data
 
     spec = stored_spec(repeated)

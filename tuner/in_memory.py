@@ -11,9 +11,9 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from tuner import search
 from tuner.assessment import decoded_metrics
 from tuner.members import make_member
+from tuner.search import strategies
 from tuner.training import Cohort
 from tuner.training.randomness import derive
 
@@ -94,12 +94,12 @@ def tune(
     seconds.
     """
     direction = trainable.metrics()[0].direction
-    resolved = search.resolve(strategy, space, objectives=1, epochs=training.epochs, where="search")
-    sampler = search.make_sampler(resolved, seed=seed)
+    resolved = strategies.resolve(strategy, space, objectives=1, epochs=training.epochs, where="search")
+    sampler = strategies.make_sampler(resolved, seed=seed)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(direction=direction, sampler=sampler, pruner=search.make_pruner(resolved))
+        study = optuna.create_study(direction=direction, sampler=sampler, pruner=strategies.make_pruner(resolved))
     finally:
         optuna.logging.set_verbosity(verbosity)
     best: Trained | None = None
@@ -110,7 +110,7 @@ def tune(
             return trial.should_prune()
 
         nonlocal best
-        search.reseed(sampler, derive(seed, "sampler", trial.number) % 2**32)
+        strategies.reseed(sampler, derive(seed, "sampler", trial.number) % 2**32)
         trained = train(
             trainable,
             dataset,

@@ -12,10 +12,10 @@ from tuner.training.randomness import derive
 if TYPE_CHECKING:
     from torch import nn
 
+    from tuner.models.warm_start import WarmStart
     from tuner.spec import StudySpec, Training
     from tuner.trainable import Trainable
     from tuner.training import Dataset
-    from tuner.warm_start import WarmStart
 
 
 def make_member(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import attributes, search
+from tuner import attributes
 from tuner.errors import SpecError, StudyConflictError, TunerError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
+from tuner.search import strategies
 from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import objectives_own, usual_configuration
 
@@ -68,7 +69,7 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     names = [metric.name for metric in metrics]
     if len(set(names)) != len(names):
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
-    search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
+    strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     described = loaded.trainable.describe()
     if spec.model.start_from:
         described["notes"] = [*described.get("notes", ()), _check_start(spec, loaded, dataset)]
@@ -89,7 +90,7 @@ def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> 
     from optuna.trial import FixedTrial
 
     from tuner.members import make_member
-    from tuner.warm_start import WarmStart
+    from tuner.models.warm_start import WarmStart
 
     start = WarmStart.of(spec.model)
     assert start is not None
@@ -139,7 +140,7 @@ def _function_written_out(spec: StudySpec, loaded: LoadedFunction) -> StudySpec:
 def _prepare_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Prepared:
     check_count(loaded, where=where)
     directions = loaded.options.directions()
-    search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
+    strategies.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
     return Prepared(
         spec=_function_written_out(spec, loaded),
         directions=_directions(directions),

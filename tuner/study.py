@@ -17,7 +17,7 @@ from tuner.spelling import nearest
 
 if TYPE_CHECKING:
     from storage import Amended, Deletion, SQLStorage
-    from tuner.keeping import KeptModel
+    from tuner.models.keeping import KeptModel
     from tuner.spec import StudySpec
     from tuner.workers.running import Observer
 
@@ -129,12 +129,12 @@ def keep(
     replace: bool = False,
     storage: str | None = None,
 ) -> KeptModel:
-    """Keep the network of a trial, the best one by default, in the store of models; see :func:`tuner.keeping.keep`.
+    """Keep the network of a trial, the chosen one by default; see :func:`tuner.models.keeping.keep`.
 
     Raises:
         StudyNotFoundError: when there is no study of that name.
     """
-    from tuner.keeping import keep
+    from tuner.models.keeping import keep
 
     return keep(load(name, storage=storage), trial=trial, name=as_name, replace=replace)
 
@@ -192,12 +192,12 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
         StudyConflictError: when there is a study of that name.
         TunerError: when the spec, the data or the storage cannot be used; nothing is written then.
     """
-    from tuner import models
+    from tuner.models import naming
     from tuner.preparation import prepare
 
     url = storage_url(storage)
-    spec = models.located(spec, url)
-    models.check_free(spec, url)
+    spec = naming.located(spec, url)
+    naming.check_free(spec, url)
     prepared = prepare(spec, where=where)
     opened = open_storage(storage, create=True)
     if spec.name in [study.study_name for study in opened.get_all_studies()]:
@@ -319,7 +319,8 @@ def _changed(
     stored: StudySpec, source: str | None, settings: list[str], changes: Mapping[str, Any], url: str
 ) -> StudySpec:
     """Return the stored spec with what a person changed, or refuse what may not change."""
-    from tuner import models, study_file
+    from tuner import study_file
+    from tuner.models import naming
     from tuner.preparation import resolved
     from tuner.spec import differences, parse_spec
 
@@ -339,7 +340,7 @@ def _changed(
             written[table][last] = value
         where = "what -S sets"
         new = parse_spec(written, where=where)
-    new, new_space = resolved(models.located(new, url), where=where)
+    new, new_space = resolved(naming.located(new, url), where=where)
     _, old_space = resolved(stored, where="the stored study")
     from tuner.space import widened
 
@@ -377,7 +378,7 @@ def _keep_best(results: Results) -> None:
     """Keep the best network, once the study's run is over, where its spec says so."""
     if results.spec is None or not results.spec.model.keep_as:
         return
-    from tuner.keeping import keep_best
+    from tuner.models.keeping import keep_best
 
     kept = keep_best(results)
     if kept is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tuner.metrics import Metric
-    from tuner.samples import Samples
+    from tuner.models.samples import Samples
     from tuner.space import Space
     from tuner.training import Dataset, Loss
 
@@ -168,7 +168,7 @@ class Trainable(ABC):
         Raises:
             DataError: when it is not what the network learned from, naming the file, the column and the remedy.
         """
-        from tuner.samples import plain_samples
+        from tuner.models.samples import plain_samples
 
         return plain_samples(self.take, data)
 
@@ -183,7 +183,7 @@ class Trainable(ABC):
         Raises:
             UsageError: when there are no probabilities.
         """
-        from tuner.answers import class_columns, number_columns
+        from tuner.models.answers import class_columns, number_columns
 
         task = self.metrics()[0].task
         if task == "sequence":

@@ -72,18 +72,18 @@ def usual_configuration(space: Space) -> dict[str, Scalar]:
 def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryout:
     from optuna.trial import FixedTrial
 
-    from tuner import search
     from tuner.assessment import decoded_metrics
     from tuner.members import make_member
+    from tuner.models.warm_start import WarmStart
+    from tuner.search import strategies
     from tuner.training import Cohort
-    from tuner.warm_start import WarmStart
     from tuner.workers.running import Machine, plan_workers
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable
     dataset = trainable.load()
     metrics = decoded_metrics(trainable)
-    search.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
+    strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     try:
         start = WarmStart.of(spec.model)
@@ -112,11 +112,12 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
 def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, where: str) -> Tryout:
     from optuna.trial import FixedTrial
 
-    from tuner import attributes, search
+    from tuner import attributes
+    from tuner.search import strategies
     from tuner.workers.fittable_worker import Fitting
 
     fitting = Fitting(fittable, fittable.load())
-    search.resolve(spec.search, loaded.space, objectives=len(fitting.metrics), epochs=None, where=where)
+    strategies.resolve(spec.search, loaded.space, objectives=len(fitting.metrics), epochs=None, where=where)
     params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     began = time.perf_counter()
     try:
@@ -143,11 +144,11 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
 def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout:
     import optuna
 
-    from tuner import search
+    from tuner.search import strategies
 
     check_count(loaded, where=where)
     directions = loaded.options.directions()
-    search.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
+    strategies.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
     study = optuna.create_study(directions=directions, storage=optuna.storages.InMemoryStorage())
     trial = study.ask()
     began = time.perf_counter()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from objectives.images.preparing import PreparedImages
     from objectives.tables.target import Target
-    from tuner.samples import Samples
+    from tuner.models.samples import Samples
     from tuner.training.data import Dataset
 
 IMAGES = "images.json"
@@ -102,7 +102,7 @@ class Image(Supervised):
 
     def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
         from objectives.images.preparing import PreparedImages
-        from tuner.samples import held
+        from tuner.models.samples import held
 
         self._images = PreparedImages.from_json(held(files, IMAGES))
 

@@ -22,7 +22,7 @@ from objectives.images.reading import Gallery, read_arrays
 from objectives.tables.labelled import Rows, require_column
 from objectives.tables.new_rows import read_new
 from tuner.errors import DataError
-from tuner.samples import Samples
+from tuner.models.samples import Samples
 
 FILE = "file"
 """The column of the images' paths, where DATA is a folder or an image."""

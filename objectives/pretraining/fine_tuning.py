@@ -12,7 +12,7 @@ from objectives.text.hyperparameters import NETWORK
 from objectives.text.hyperparameters import TOKENIZER as TOKENIZERS
 from tuner.errors import DataError
 from tuner.hyperparameters import Hyperparameter
-from tuner.models import WEIGHTS, open_model, shown
+from tuner.models.naming import WEIGHTS, open_model, shown
 from tuner.space import Choices, Fixed, Parameter, Range, Scalar
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Pretrained:
         """Give a network the pre-trained embedding and encoder, in place, and return it; its head begins by chance."""
         import torch
 
-        from tuner.warm_start import parsed
+        from tuner.models.warm_start import parsed
 
         weights = parsed(self.weights, self.where)
         with torch.no_grad():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from objectives.tables.preparing import PreparedTable
     from objectives.tables.target import Target
-    from tuner.samples import Samples
+    from tuner.models.samples import Samples
     from tuner.training.data import Dataset
 
 PREPROCESSING = "preprocessing.json"
@@ -165,7 +165,7 @@ class Table(Supervised):
         from objectives.tables.preparing import PreparedTable
         from objectives.tables.preprocessing import Preprocessing
         from objectives.tables.target import Target
-        from tuner.samples import held
+        from tuner.models.samples import held
 
         state = held(files, PREPROCESSING)
         self._table = PreparedTable(
@@ -182,7 +182,7 @@ class Table(Supervised):
         import torch
 
         from objectives.tables.new_rows import read_new
-        from tuner.samples import Samples
+        from tuner.models.samples import Samples
 
         notes: list[str] = []
         where, frame = read_new(data, self.data, notes)

@@ -18,7 +18,7 @@ from objectives.text.folders import CLASS, TEXT, read_loose
 from objectives.text.options import TextData
 from objectives.text.tokenizers import Tokenizer
 from tuner.errors import DataError
-from tuner.samples import Samples, held
+from tuner.models.samples import Samples, held
 
 FILE = "file"
 """The column of the texts' paths, where DATA is a folder."""

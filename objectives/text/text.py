@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from objectives.text.new_texts import KeptTexts, Seen
     from objectives.text.preparing import PreparedTexts
     from tuner.hyperparameters import Hyperparameter
-    from tuner.samples import Samples
+    from tuner.models.samples import Samples
     from tuner.training.data import Dataset
 
 TOKENIZER_FILE, TEXTS = "tokenizer.json", "texts.json"

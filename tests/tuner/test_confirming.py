@@ -19,8 +19,8 @@ from tuner.confirmation import Confirmation
 from tuner.confirming import confirm
 from tuner.errors import NoFinishedTrialError, UsageError
 from tuner.in_memory import train
-from tuner.keeping import keep
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.models.keeping import keep
 from tuner.results import Results
 from tuner.training import predict
 from tuner.training.randomness import derive

@@ -71,7 +71,7 @@ def check(
     tuner check --data churn.csv --target churned
     """
     from tuner import sources
-    from tuner.models import located
+    from tuner.models.naming import located
     from tuner.study import storage_url
     from tuner.tryout import try_out
 

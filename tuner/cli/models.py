@@ -18,7 +18,7 @@ from tuner.cli.tables import Column, print_table
 from tuner.output import ago, number, score
 
 if TYPE_CHECKING:
-    from tuner.keeping import KeptModel
+    from tuner.models.keeping import KeptModel
 
 MODEL_KEYS = (
     "name",
@@ -63,7 +63,7 @@ def keep(*, study: str, trial: int | None, name: str | None, replace: bool, stor
 
 
 def _hint_next(kept: KeptModel, storage: str | None) -> None:
-    from tuner.models import open_models
+    from tuner.models.naming import open_models
 
     if kept.no_predictions:
         hint(f"it {kept.no_predictions}")
@@ -89,7 +89,7 @@ def models(*, where: str, storage: str | None, output: str) -> None:
     tuner models
     tuner models -o json
     """
-    from tuner.models import open_models, summaries
+    from tuner.models.naming import open_models, summaries
 
     store = open_models(api.storage_url(storage), where)
     records = [_record(card, store.place(card["name"])) for card in summaries(store)]

@@ -15,7 +15,7 @@ from tuner.output import FORMATS, dump, number, score
 if TYPE_CHECKING:
     import polars as pl
 
-    from tuner.inference import Predictions
+    from tuner.models.inference import Predictions
 
 ROWS_AT_ONCE = 10_000
 """So many rows are made into text at a time."""
@@ -74,7 +74,7 @@ def predict(
     tuner predict churn new_customers.csv --probabilities > answers.csv
     tuner predict tuner-models/photos more_photos/ -o jsonl
     """
-    from tuner.inference import load_model
+    from tuner.models.inference import load_model
 
     with redirect_stdout(sys.stderr):  # what an objective prints is no answer
         predictor = load_model(model, storage=storage, where=where, device=device, settings=settings)

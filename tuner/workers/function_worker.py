@@ -9,9 +9,10 @@ import optuna
 from optuna.trial import TrialState
 
 from storage import LeaseLostError, StorageError
-from tuner import failures, search
+from tuner import failures
 from tuner.errors import ObjectiveError
 from tuner.function import is_wrong_count, problem
+from tuner.search import strategies
 from tuner.workers.time_limit import TimedOutError, time_limit
 from tuner.workers.worker import Leaving, Worker
 
@@ -36,7 +37,7 @@ class FunctionWorker(Worker):
         space: Space | None = None,
     ) -> None:
         directions = storage.get_study_directions(study_id)
-        strategy = search.resolve(spec.search, space, objectives=len(directions), epochs=None, where=spec.name)
+        strategy = strategies.resolve(spec.search, space, objectives=len(directions), epochs=None, where=spec.name)
         super().__init__(storage, study_id, spec, strategy, leaving)
         self.loaded = loaded
         self._in_their_code = False

@@ -14,14 +14,15 @@ import optuna
 from optuna.trial import TrialState
 
 from storage import LeaseLostError, StorageError
-from tuner import attributes, failures, search
+from tuner import attributes, failures
 from tuner.assessment import Constant, assess, best_constant, decoded_metrics
 from tuner.checkpoints import Checkpoints, open_store
 from tuner.loading import LoadedTrainable
 from tuner.members import make_member, trial_seed
+from tuner.models.warm_start import WarmStart
 from tuner.preparation import check_data
+from tuner.search import strategies
 from tuner.training import Cohort
-from tuner.warm_start import WarmStart
 from tuner.workers.places import Places, places
 from tuner.workers.worker import Leaving, Worker
 
@@ -66,7 +67,7 @@ class TrainableWorker(Worker):
         check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
         self.dataset = dataset
         self.metrics = decoded_metrics(loaded.trainable)
-        strategy = search.resolve(
+        strategy = strategies.resolve(
             spec.search, loaded.space, objectives=len(self.metrics), epochs=spec.training.epochs, where=spec.name
         )
         super().__init__(storage, study_id, spec, strategy, leaving)

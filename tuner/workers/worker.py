@@ -12,9 +12,10 @@ import optuna
 from optuna.trial import TrialState
 
 from storage import LeaseLostError, StorageUnreachableError
-from tuner import attributes, failures, search, stopping
+from tuner import attributes, failures
 from tuner.errors import ObjectiveError
-from tuner.pruning import at_scale
+from tuner.search import stopping, strategies
+from tuner.search.pruning import at_scale
 from tuner.training.randomness import derive
 from tuner.workers.running import BUDGET_SPENT, LAST_WORDS_SECONDS
 
@@ -60,7 +61,7 @@ class Worker(ABC):
     """Works on the trials of one study until there is nothing left to do or a reason to leave."""
 
     def __init__(
-        self, storage: SQLStorage, study_id: int, spec: StudySpec, strategy: search.Strategy, leaving: Leaving
+        self, storage: SQLStorage, study_id: int, spec: StudySpec, strategy: strategies.Strategy, leaving: Leaving
     ) -> None:
         self.storage = storage
         self.study_id = study_id
@@ -70,8 +71,8 @@ class Worker(ABC):
         self.study = optuna.load_study(
             study_name=spec.name,
             storage=storage,
-            sampler=search.make_sampler(strategy, seed=spec.seed),
-            pruner=at_scale(search.make_pruner(strategy)),
+            sampler=strategies.make_sampler(strategy, seed=spec.seed),
+            pruner=at_scale(strategies.make_pruner(strategy)),
         )
         # A grid that is exhausted stops its study; Optuna's own stop() serves its own loop only.
         self.study.stop = self.stop_search  # type: ignore[method-assign]
@@ -146,7 +147,7 @@ class Worker(ABC):
         """
         if claim.resumed:
             self.storage.rewind(claim.trial_id, epoch)
-        search.reseed(self.study.sampler, derive(self.spec.seed, "sampler", claim.number) % 2**32)
+        strategies.reseed(self.study.sampler, derive(self.spec.seed, "sampler", claim.number) % 2**32)
         trial = optuna.Trial(self.study, claim.trial_id)
         if self._first_is_usual and claim.number == 0 and not trial.params:
             trial.set_user_attr(attributes.USUAL, True)

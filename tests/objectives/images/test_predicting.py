@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.objectives.images.kit import CLASSES, PARAMS, class_folders, picture
-from tests.tuner.predicting import Kept, kept
+from tests.tuner.models.predicting import Kept, kept
 from tuner.errors import DataError
 
 SPACE = {**PARAMS, "learning_rate": 0.01, "optimizer": "adam", "schedule": "constant", "batch_size": 8}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tuner import studies
-from tuner.keeping import KeptModel, keep
+from tuner.models.keeping import KeptModel, keep
 from tuner.results import Results
 
 SPACE: dict[str, Any] = {

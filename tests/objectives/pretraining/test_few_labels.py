@@ -10,8 +10,8 @@ import pytest
 
 from tests.benchmarks import fine_tuning
 from tuner import study
-from tuner.keeping import keep
-from tuner.models import open_model
+from tuner.models.keeping import keep
+from tuner.models.naming import open_model
 from tuner.sources import read_spec
 
 PRETRAINING = ["training.epochs=3", "space.learning_rate=8e-3", "space.weight_decay=0.01"]

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from tests.objectives.pretraining.conftest import SPACE, WORDS, pretraining
 from tests.tuner import studies
 from tuner.errors import DataError, SpecError, StudyConflictError, UsageError
-from tuner.keeping import KeptModel, keep
 from tuner.loading import LoadedTrainable, load_objective
+from tuner.models.keeping import KeptModel, keep
 from tuner.results import Results
 from tuner.study import stored_spec
 from tuner.workers.trainable_worker import TrainableWorker

@@ -17,7 +17,7 @@ from tests.objectives.pretraining.conftest import SPACE, WORDS, pretraining
 from tests.tuner import studies
 from tuner import study_file
 from tuner.errors import DataError
-from tuner.keeping import KeptModel
+from tuner.models.keeping import KeptModel
 from tuner.workers.trainable_worker import TrainableWorker
 
 

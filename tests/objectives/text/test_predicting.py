@@ -12,10 +12,10 @@ import pytest
 
 from tests.objectives.text.texts_kit import reviews
 from tests.tuner import studies
-from tests.tuner.predicting import ONE_TRIAL, Kept, in_parts, kept, validation
+from tests.tuner.models.predicting import ONE_TRIAL, Kept, in_parts, kept, validation
 from tuner.errors import DataError, UsageError
-from tuner.inference import load_model
-from tuner.keeping import keep
+from tuner.models.inference import load_model
+from tuner.models.keeping import keep
 
 SPACE: dict[str, Any] = {
     "network": "transformer",

@@ -10,7 +10,7 @@ import pytest
 from objectives.translation.network import Transformer
 from objectives.translation.translator import Translator
 from tests.objectives.translation.kit import PARAMS, backwards
-from tests.tuner.predicting import Kept, in_parts, kept, validation
+from tests.tuner.models.predicting import Kept, in_parts, kept, validation
 from tuner.errors import DataError, UsageError
 
 SPACE = {**PARAMS, "learning_rate": 0.01, "optimizer": "adam", "batch_size": 16}

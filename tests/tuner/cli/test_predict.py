@@ -11,7 +11,7 @@ import yaml
 from tests.objectives.tables_kit import churn
 from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
-from tests.tuner.predicting import ONE_TRIAL
+from tests.tuner.models.predicting import ONE_TRIAL
 
 SPACE = {"depth": 1, "width": 4, "learning_rate": 0.02, "optimizer": "adam"}
 

@@ -17,7 +17,7 @@ from storage import open_storage
 from tests.tuner import studies
 from tuner import attributes, failures, study
 from tuner.errors import ObjectiveError, StudyConflictError
-from tuner.keeping import rebuild
+from tuner.models.keeping import rebuild
 from tuner.results import Results
 from tuner.spec import StudySpec, parse_spec
 from tuner.training import predict

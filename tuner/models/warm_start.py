@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tuner import models
 from tuner.errors import DataError, UsageError
+from tuner.models import naming
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,8 +71,8 @@ class WarmStart:
         """
         if not section.start_from:
             return None
-        where = models.shown(section.start_from)
-        content, _ = models.read_weights(section.start_from)
+        where = naming.shown(section.start_from)
+        content, _ = naming.read_weights(section.start_from)
         return WarmStart(where=where, weights=parsed(content, where), strict=section.strict)
 
     def fit(self, module: nn.Module) -> Fit:

@@ -15,7 +15,7 @@ from tuner import attributes, study
 from tuner.errors import SpecError
 from tuner.hyperparameters import TRAINING, build_space
 from tuner.results import Results, TrialRow
-from tuner.search import Strategy, make_sampler, reseed
+from tuner.search.strategies import Strategy, make_sampler, reseed
 from tuner.sources import read_spec
 from tuner.space import Scalar
 from tuner.workers.worker import Leaving

@@ -141,8 +141,8 @@ def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
     """
     import optuna
 
-    from tuner.distinct import DistinctSampler
-    from tuner.first import FirstSampler
+    from tuner.search.distinct import DistinctSampler
+    from tuner.search.first import FirstSampler
 
     if strategy.first:
         rest = make_sampler(replace(strategy, first=()), seed=seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.errors import DataError, TunerError, UsageError
 from tuner.failures import is_out_of_memory
 from tuner.loading import make_trainable
-from tuner.models import WEIGHTS, find_model, open_model, open_models, shown
+from tuner.models.naming import WEIGHTS, find_model, open_model, open_models, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from storage import Model
-    from tuner.samples import Samples
+    from tuner.models.samples import Samples
     from tuner.trainable import Trainable
 
 
@@ -162,7 +162,7 @@ class Predictor:
         return scores, len(places)
 
     def _network(self, model: Model) -> nn.Module:
-        from tuner.warm_start import WarmStart, parsed
+        from tuner.models.warm_start import WarmStart, parsed
 
         kept = {name: content for name, content in model.files.items() if name != WEIGHTS}
         if WEIGHTS not in model.files:

@@ -10,8 +10,8 @@ import polars as pl
 from torch import Tensor
 
 from tests.tuner import studies
-from tuner.inference import Predictor, load_model
-from tuner.keeping import Rebuilt, keep, rebuild
+from tuner.models.inference import Predictor, load_model
+from tuner.models.keeping import Rebuilt, keep, rebuild
 from tuner.training import predict
 
 ONE_TRIAL: dict[str, Any] = {"search": {"sampler": "random", "pruner": "none"}, "budget": {"trials": 1}}

@@ -18,10 +18,10 @@ from sklearn.metrics import root_mean_squared_error
 
 import tuner
 from tests.objectives.tables_kit import messy
-from tests.tuner.predicting import Kept, in_parts, kept, validation
+from tests.tuner.models.predicting import Kept, in_parts, kept, validation
 from tuner.errors import DataError, UsageError
-from tuner.inference import Predictor
-from tuner.models import open_model
+from tuner.models.inference import Predictor
+from tuner.models.naming import open_model
 
 SPACE = {"depth": 1, "width": 8, "learning_rate": 0.02, "optimizer": "adam", "schedule": "constant", "batch_size": 16}
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from tests.tuner import studies
 from tuner import attributes, study
 from tuner.errors import DataError, StudyConflictError, TunerError, UsageError
+from tuner.models.warm_start import WarmStart, parsed, saved
 from tuner.results import Results
 from tuner.spec import parse_spec
 from tuner.tryout import try_out
-from tuner.warm_start import WarmStart, parsed, saved
 from tuner.workers.trainable_worker import TrainableWorker
 
 OBJECTIVE = """

@@ -28,7 +28,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from storage import SQLStorage
-from tuner.pruning import Curves, at_scale
+from tuner.search.pruning import Curves, at_scale
 
 
 def _patient() -> BasePruner:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.tuner import studies
 from tuner import study
 from tuner.errors import NoFinishedTrialError, UsageError
-from tuner.keeping import keep, keep_best
+from tuner.models.keeping import keep, keep_best
 from tuner.results import Results
 from tuner.workers.trainable_worker import TrainableWorker
 

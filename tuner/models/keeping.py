@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
 from tuner.errors import UsageError
-from tuner.models import WEIGHTS, check_place, may_replace, open_models
+from tuner.models.naming import WEIGHTS, check_place, may_replace, open_models
 
 if TYPE_CHECKING:
     from tuner.loading import LoadedTrainable
@@ -139,7 +139,7 @@ class Rebuilt:
 
         from tuner.assessment import decoded_metrics
         from tuner.members import make_member, trial_seed
-        from tuner.warm_start import WarmStart
+        from tuner.models.warm_start import WarmStart
 
         self.trainable = loaded.trainable
         self.row = row
@@ -194,7 +194,7 @@ class Rebuilt:
 
     def weights(self) -> bytes:
         """Return the network's parameters and buffers as a safetensors file."""
-        from tuner.warm_start import saved
+        from tuner.models.warm_start import saved
 
         return saved(self.member.module)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tuner.predicting import Kept, kept
+from tests.tuner.models.predicting import Kept, kept
 from tuner.errors import DataError, TunerError, UsageError
-from tuner.inference import load_model
+from tuner.models.inference import load_model
 
 MINE = """
 import json

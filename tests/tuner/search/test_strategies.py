@@ -7,14 +7,14 @@ import optuna
 import pytest
 
 from tests.tuner import studies
-from tuner import search
-from tuner.search import Strategy, make_sampler, reseed
+from tuner.search import strategies
+from tuner.search.strategies import Strategy, make_sampler, reseed
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "grid": {"search_space": {"x": [0.1, 0.2, 0.3, 0.4, 0.5], "c": ["a", "b", "c", "d"]}},
     "partial_fixed": {"fixed_params": {"z": 1}, "base": "random"},
 }
-SAMPLERS = [name for name in search.SAMPLERS if name not in {"brute_force"}]
+SAMPLERS = [name for name in strategies.SAMPLERS if name not in {"brute_force"}]
 
 
 def draw(name: str, seed: int) -> list[Any]:

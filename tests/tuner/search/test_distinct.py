@@ -11,7 +11,7 @@ import pytest
 from optuna.samplers import BaseSampler
 
 from storage import open_storage
-from tuner.search import Strategy, make_sampler, reseed
+from tuner.search.strategies import Strategy, make_sampler, reseed
 
 IN_FLIGHT = 16
 

@@ -1,0 +1,1 @@
+"""Which configurations are tried, which trials are stopped early, and when a study has searched enough."""
