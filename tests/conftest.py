@@ -8,6 +8,11 @@ import pytest
 LOGGERS = ("tuner", "tuner.notes", "storage", "objectives")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that take minutes begin first, lest the others wait for them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def loggers_as_they_were() -> Iterator[None]:
     """A command that runs in this process sets up where it writes to; the next test finds nothing of it."""

@@ -89,6 +89,7 @@ def run_python(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs_as_printed(tmp_path: Path) -> None:
     write_inputs(tmp_path)

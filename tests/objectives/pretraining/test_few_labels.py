@@ -23,6 +23,7 @@ RECIPE = {"learning_rate": 4e-3, "weight_decay": 0.01, "dropout": 0, "warmup": 0
 """One configuration instead of a search of them."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_fine_tuning_beats_the_same_network_from_chance_with_few_labels(tmp_path: Path) -> None:
     spec, where = read_spec("locale_names", settings=SHORT)
