@@ -212,6 +212,20 @@ class Results:
             return best
         return self.trial(confirmation.chosen.trial)
 
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        """What the objective found in the data (JSON); empty where it said nothing."""
+        return self.storage.get_study_user_attrs(self.study_id).get(attributes.DATA) or {}
+
+    def class_names(self, count: int) -> list[str]:
+        """Return the names of ``count`` classes, in the order of a confusion matrix; their numbers if unknown."""
+        target = self.data.get("target")
+        classes = target.get("classes") if isinstance(target, Mapping) else None
+        if isinstance(classes, Mapping):
+            classes = next(iter(classes.values()), None)
+        labels = [str(label) for label in classes or ()]
+        return labels if len(labels) == count else [str(index) for index in range(count)]
+
     def status(self) -> Status:
         """Return the study at a glance."""
         rows = self._rows()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from tuner.loading import import_objective
 from tuner.sections import validate
 from tuner.space import Choices, Fixed, Parameter, Range
 from tuner.spec import Budget, EarlyStopping, ModelSection, Search, StudySpec, Training
+from tuner.toml import toml
 from tuner.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def study_template(name: str, *, data: Mapping[str, Any], file: str, objective: 
     lines = [
         *_prose(_HEAD.format(file=file)),
         "",
-        f"name = {_toml(name)}",
+        f"name = {toml(name)}",
         *_field("seed", StudySpec.model_fields["seed"]),
         *_table("objective", found.Options, {"name": objective}),
         *_table("data", found.Data, data),
@@ -65,8 +64,8 @@ def written(parameter: Parameter) -> str | None:
         flags = ":log" * parameter.log + (f":step={_short(parameter.step)}" if parameter.step is not None else "")
         return f'"{ends}{flags}"'
     if isinstance(parameter, Choices):
-        return _toml(list(parameter.choices))
-    return None if not isinstance(parameter, Fixed) or parameter.value is None else _toml(parameter.value)
+        return toml(list(parameter.choices))
+    return None if not isinstance(parameter, Fixed) or parameter.value is None else toml(parameter.value)
 
 
 def _table(title: str, model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[str]:
@@ -77,7 +76,7 @@ def _table(title: str, model: type[BaseModel], values: Mapping[str, Any]) -> Ite
     yield f"[{title}]"
     for key in values:
         if key not in model.model_fields:
-            yield f"{key} = {_toml(values[key])}"
+            yield f"{key} = {toml(values[key])}"
     for key, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         if not isinstance(default, BaseModel):
@@ -92,7 +91,7 @@ def _field(key: str, field: FieldInfo, value: Any = None) -> Iterator[str]:
     yield ""
     yield from _prose(about)
     shown = value if value is not None else default if default is not None else (field.examples or [1])[0]
-    yield f"{'' if value is not None else '#'}{key} = {_toml(shown)}"
+    yield f"{'' if value is not None else '#'}{key} = {toml(shown)}"
 
 
 def _space(known: Sequence[Hyperparameter]) -> Iterator[str]:
@@ -124,19 +123,6 @@ def _prose(text: str) -> list[str]:
         for paragraph in text.splitlines()
         for line in textwrap.wrap(paragraph, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
     ]
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML: JSON, but for tables."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(str(key))} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def _short(value: float, *, log: bool = False) -> str:

@@ -11,12 +11,13 @@ import click
 from tuner import attributes
 from tuner.cli.options import common, quiet, study_argument, workers_option
 from tuner.cli.printing import again, hint, print_data, wrapped
-from tuner.cli.tables import Column, print_table, terminal_width
+from tuner.cli.tables import print_table, terminal_width
+from tuner.columns import candidate_columns, confirmed_told, interval, seeds_told, standing, tested_columns
 from tuner.confirmation import confirming_study
 from tuner.output import score
 
 if TYPE_CHECKING:
-    from tuner.confirmation import Candidate, Confirmation, Estimate
+    from tuner.confirmation import Confirmation
 
 
 @click.command(short_help="Train the best trials again, score the winner on the test part.")
@@ -59,19 +60,14 @@ def confirm(*, study: str, top: int, seeds: int, workers: int | None, storage: s
 
 def _print(found: Confirmation) -> None:
     best = f"the {len(found.candidates)} best trials" if len(found.candidates) > 1 else "the best trial"
-    click.echo(f"{click.style(found.study, bold=True)}: {best}, trained again from {_seeds(found)} each\n")
-    print_table(_candidates(found))
+    click.echo(f"{click.style(found.study, bold=True)}: {best}, trained again from {seeds_told(found)} each\n")
+    print_table(candidate_columns(found))
     click.echo()
     for line in wrapped(_outcome(found), terminal_width()).split("\n"):
         click.echo(line)
     if found.test:
         click.echo()
-        print_table(
-            [
-                Column(title="on the test part", cells=list(found.test), left=True),
-                Column(title="score", cells=[interval(estimate) for estimate in found.test.values()], left=True),
-            ]
-        )
+        print_table(tested_columns(found))
     else:
         hint("\nNo test part judges it: the validation part chose, and so flatters.")
     if found.looks > 1:
@@ -81,35 +77,11 @@ def _print(found: Confirmation) -> None:
         )
 
 
-def _candidates(found: Confirmation) -> list[Column]:
-    names = list(found.chosen.searched)
-    columns = [Column(title="trial", cells=[str(one.trial) for one in found.candidates])]
-    for name in names:
-        columns += [
-            Column(title=f"{name} found", cells=[score(one.searched[name]) for one in found.candidates]),
-            Column(title="fresh seeds", cells=[_confirmed(one, name) for one in found.candidates], left=True),
-        ]
-    if any(one.ended < found.seeds for one in found.candidates):
-        columns.append(Column(title="ended well", cells=[f"{one.ended} of {found.seeds}" for one in found.candidates]))
-    columns.append(Column(title="", cells=[_standing(one, found) for one in found.candidates], left=True))
-    return columns
-
-
-def _confirmed(one: Candidate, name: str) -> str:
-    return interval(one.confirmed[name]) if name in one.confirmed else "–"
-
-
-def _standing(one: Candidate, found: Confirmation) -> str:
-    if one is found.chosen:
-        return "chosen"
-    return f"as good as trial {found.chosen.trial}" if one.as_good else f"worse than trial {found.chosen.trial}"
-
-
 def _outcome(found: Confirmation) -> str:
     """What the chosen trial promised, and what is left of it."""
     chosen, name = found.chosen, next(iter(found.chosen.searched))
     said = f"trial {chosen.trial}: {name} {score(chosen.searched[name])} in the search, "
-    said += f"{interval(chosen.confirmed[name])} from {_seeds(found)}"
+    said += f"{interval(chosen.confirmed[name])} from {seeds_told(found)}"
     if name in found.test:
         said += f", {interval(found.test[name])} on the {found.test_samples} samples of the test part"
     return said
@@ -120,18 +92,7 @@ def confirmed_line(found: Confirmation, trial: int) -> str:
     one = found.of(trial)
     assert one is not None
     name = next(iter(one.searched))
-    said = f"{_confirmed(one, name)} from {_seeds(found)}: {_standing(one, found)}"
+    said = f"{confirmed_told(one, name)} from {seeds_told(found)}: {standing(one, found)}"
     if one is found.chosen and name in found.test:
         said += f"; {interval(found.test[name])} on the test part"
     return said
-
-
-def _seeds(found: Confirmation) -> str:
-    return f"{found.seeds} fresh seed{'s' * (found.seeds != 1)}"
-
-
-def interval(estimate: Estimate) -> str:
-    """Return ``0.9800 ± 0.0021``: the mean over the seeds, and half of its 95 % interval."""
-    if estimate.half_width is None:
-        return score(estimate.mean)
-    return f"{score(estimate.mean)} ± {score(estimate.half_width)}"

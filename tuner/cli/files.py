@@ -13,7 +13,8 @@ import click
 
 from tuner.cli.options import common, data_option, settings_option, target_option
 from tuner.cli.printing import hint, pairs, print_data, say_hidden, wrapped
-from tuner.cli.tables import Column, print_table, terminal_width
+from tuner.cli.tables import print_table, terminal_width
+from tuner.columns import Column
 from tuner.errors import UsageError
 from tuner.output import duration, number, params_line, score
 

@@ -14,7 +14,8 @@ import click
 from tuner import study as api
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import again, hint, print_data, say_hidden
-from tuner.cli.tables import Column, print_table
+from tuner.cli.tables import print_table
+from tuner.columns import Column
 from tuner.output import ago, number, score
 
 if TYPE_CHECKING:

@@ -96,7 +96,8 @@ def _print(frame: pl.DataFrame, form: str) -> None:
 
 def _print_table(frame: pl.DataFrame) -> None:
     from tuner.cli.printing import say_hidden
-    from tuner.cli.tables import Column, print_table
+    from tuner.cli.tables import print_table
+    from tuner.columns import Column
 
     columns = [
         Column(

@@ -13,7 +13,8 @@ from tuner.cli.confirm import confirmed_line
 from tuner.cli.curves import plot
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import pairs, print_data
-from tuner.cli.tables import Column, print_table, terminal_width
+from tuner.cli.tables import print_table, terminal_width
+from tuner.columns import Column, example_columns, score_columns, shortened
 from tuner.output import ago, duration, number, printable, score
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ def show(study: str, trial: int, storage: str | None, output: str) -> None:
 def print_trial(results: Results, row: TrialRow) -> None:
     """Print one trial for a person."""
     pairs(_facts(results, row))
-    _print_scores(results, row)
-    _print_confusion_matrix(results, row)
-    _print_examples(row)
+    for columns in (score_columns(row, results.metric_names), _confusion_columns(results, row), example_columns(row)):
+        if columns:
+            click.echo()
+            print_table(columns)
     _print_curve(results, row)
     failure = row.attributes.get(attributes.FAILURE)
     if isinstance(failure, Mapping) and failure.get("traceback"):
@@ -108,7 +110,7 @@ def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
         width = max(map(len, row.params))
         lines = [f"{name.ljust(width)}  {number(value)}" for name, value in row.params.items()]
         facts.append(("params", "\n".join(lines)))
-    facts += [(key, _short(value)) for key, value in noted.items() if key not in _TOLD_ELSEWHERE]
+    facts += [(key, shortened(value)) for key, value in noted.items() if key not in _TOLD_ELSEWHERE]
     return facts
 
 
@@ -118,74 +120,18 @@ def _epochs(noted: Mapping[str, Any]) -> str:
     return f"{trained}, the best is {best}{stopped}" if best is not None else f"{trained}{stopped}"
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else text[:199] + "…"
-
-
-def _print_scores(results: Results, row: TrialRow) -> None:
-    """Training and validation beside each other, what is optimised first."""
-    training, validation = (
-        {key: value for key, value in (row.attributes.get(part) or {}).items() if isinstance(value, int | float)}
-        for part in (attributes.TRAINING, attributes.VALIDATION)
-    )
-    final = row.attributes.get(attributes.FINAL) or {}
-    validation |= {key: value for key, value in final.items() if isinstance(value, float)}  # a count is no score
-    names = list(dict.fromkeys([*results.metric_names, "loss", *validation, *training]))
-    names = [name for name in names if name in training or name in validation]
-    if not names:
-        return
-    click.echo()
-    print_table(
-        [
-            Column(title="score", cells=names, left=True),
-            Column(title="training", cells=[score(training.get(name)) for name in names]),
-            Column(title="validation", cells=[score(validation.get(name)) for name in names]),
-        ]
-    )
-
-
-def _print_examples(row: TrialRow) -> None:
-    """What the objective kept for a person to read: texts and their translations, say."""
-    examples = (row.attributes.get(attributes.FINAL) or {}).get("examples")
-    if not examples:
-        return
-    click.echo()
-    print_table(
-        [
-            Column(
-                title=title, cells=[_short(printable(str(example.get(title, "")))) for example in examples], left=True
-            )
-            for title in dict.fromkeys(key for example in examples for key in example)
-        ]
-    )
-
-
-def _print_confusion_matrix(results: Results, row: TrialRow) -> None:
+def _confusion_columns(results: Results, row: TrialRow) -> list[Column]:
     matrix = (row.attributes.get(attributes.VALIDATION) or {}).get("confusion_matrix")
     if not matrix:
-        return
-    labels = _labels(results, len(matrix))
-    click.echo()
-    print_table(
-        [
-            Column(title="true ↓  said →", cells=labels, left=True),
-            *(
-                Column(title=label, cells=[str(line[index]) for line in matrix], rank=1 + index)
-                for index, label in enumerate(labels)
-            ),
-        ]
-    )
-
-
-def _labels(results: Results, count: int) -> list[str]:
-    found = results.storage.get_study_user_attrs(results.study_id).get(attributes.DATA) or {}
-    target = found.get("target")
-    classes = target.get("classes") if isinstance(target, Mapping) else None
-    if isinstance(classes, Mapping):
-        classes = next(iter(classes.values()), None)
-    labels = [str(label) for label in classes or ()]
-    return labels if len(labels) == count else [str(index) for index in range(count)]
+        return []
+    labels = results.class_names(len(matrix))
+    return [
+        Column(title="true ↓  said →", cells=labels, left=True),
+        *(
+            Column(title=label, cells=[str(line[index]) for line in matrix], rank=1 + index)
+            for index, label in enumerate(labels)
+        ),
+    ]
 
 
 def _print_curve(results: Results, row: TrialRow) -> None:

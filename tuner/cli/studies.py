@@ -11,7 +11,8 @@ import click
 from tuner import study as api
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import hint, pairs, print_data, say_hidden, wrapped
-from tuner.cli.tables import Column, print_table, terminal_width
+from tuner.cli.tables import print_table, terminal_width
+from tuner.columns import Column
 from tuner.errors import UsageError
 from tuner.output import ago, number, params_line, score
 from tuner.results import Results

@@ -9,8 +9,8 @@ import click
 
 from tuner import attributes
 from tuner.cli.printing import again, hint, wrapped
-from tuner.cli.rows import outcome_columns
 from tuner.cli.tables import print_table, terminal_width
+from tuner.columns import outcome_columns
 from tuner.output import clock, params_line, printable, score
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 import click
 
+from tuner.columns import Column
 from tuner.output import printable
 
 if TYPE_CHECKING:
@@ -28,22 +28,6 @@ _STATE_STYLES = {
     "failed": "red",
     "overfits": "yellow",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of a table."""
-
-    title: str
-    cells: Sequence[str]
-    left: bool = False
-    """Aligned to the left, as words are; numbers are aligned to the right."""
-    rank: int = 0
-    """Where there is no room for all, columns of the highest rank are hidden first; rank 0 always stays."""
-
-    @property
-    def width(self) -> int:
-        return max(map(len, (self.title, *self.cells)))
 
 
 def fitting(columns: Sequence[Column], width: int | None) -> list[Column]:

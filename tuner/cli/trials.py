@@ -9,9 +9,12 @@ import click
 from tuner import study as studies
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import hint, print_data, say_hidden
-from tuner.cli.rows import TRIAL_KEYS, outcome_columns, trial_columns
 from tuner.cli.tables import print_table
+from tuner.columns import outcome_columns, trial_columns
 from tuner.results import STATES
+
+_KEYS = ("number", "state", "values", "params", "attributes", "constraints", "started", "seconds")
+"""Of a trial in JSON."""
 
 
 @click.command(short_help="List the trials of a study.")
@@ -38,7 +41,7 @@ def trials(
     found = results.trials(sort=sort, descending=descending, state=state)
     rows = list(islice(found, limit))
     if output != "table":
-        print_data([row.to_json() for row in rows], output, keys=TRIAL_KEYS)
+        print_data([row.to_json() for row in rows], output, keys=_KEYS)
         return
     if not rows:
         hint(f"study '{study}' has no {state + ' ' if state else ''}trials yet")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tuner.cli.tables import Column, fitting, print_table
+from tuner.cli.tables import fitting, print_table
+from tuner.columns import Column
 
 
 def columns() -> list[Column]:
