@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from tuner.hyperparameters import TRAINING, Hyperparameter
     from tuner.models.inference import Predictor, load_model
+    from tuner.reporting.report import report
     from tuner.results import Epoch, Results, Status, TrialRow
     from tuner.sources import read_spec
     from tuner.space import Choices, Fixed, Range, Space
@@ -75,6 +76,7 @@ __all__ = [
     "load_model",
     "names",
     "read_spec",
+    "report",
     "resume",
     "start",
     "stop",
@@ -85,6 +87,7 @@ _HOMES = {
     "study": ("create", "delete", "join", "load", "names", "resume", "start", "stop"),
     "confirming": ("confirm",),
     "confirmation": ("Candidate", "Confirmation", "Estimate"),
+    "reporting.report": ("report",),
     "results": ("Epoch", "Results", "Status", "TrialRow"),
     "space": ("Choices", "Fixed", "Range", "Space"),
     "spec": ("StudySpec",),

@@ -93,10 +93,10 @@ def parameter_columns(rows: Sequence[TrialRow], *, rank: int) -> list[Column]:
 def score_columns(row: TrialRow, metrics: Sequence[str]) -> list[Column]:
     """Return the scores on the training and the validation part, what is optimised first; empty without scores."""
     training, validation = (
-        {key: value for key, value in (row.attributes.get(part) or {}).items() if isinstance(value, int | float)}
+        {key: value for key, value in row.noted(part).items() if isinstance(value, int | float)}
         for part in (attributes.TRAINING, attributes.VALIDATION)
     )
-    final = row.attributes.get(attributes.FINAL) or {}
+    final = row.noted(attributes.FINAL)
     validation |= {key: value for key, value in final.items() if isinstance(value, float)}  # a count is no score
     names = list(dict.fromkeys([*metrics, "loss", *validation, *training]))
     names = [name for name in names if name in training or name in validation]
@@ -111,7 +111,7 @@ def score_columns(row: TrialRow, metrics: Sequence[str]) -> list[Column]:
 
 def example_columns(row: TrialRow) -> list[Column]:
     """Return what the objective kept for a person to read: texts and their translations, say."""
-    examples = (row.attributes.get(attributes.FINAL) or {}).get("examples") or []
+    examples = row.noted(attributes.FINAL).get("examples") or []
     return [
         Column(title=title, cells=[shortened(example.get(title, "")) for example in examples], left=True)
         for title in dict.fromkeys(key for example in examples for key in example)
@@ -181,8 +181,7 @@ def _feasible_column(rows: Sequence[TrialRow]) -> list[Column]:
 
 
 def _of(row: TrialRow, part: str, name: str) -> float | None:
-    scores: dict[str, Any] = row.attributes.get(part) or {}
-    value = scores.get(name)
+    value = row.noted(part).get(name)
     return value if isinstance(value, int | float) else None
 
 

@@ -48,6 +48,11 @@ class TrialRow:
         """Whether the trial keeps to all constraints."""
         return all(value <= 0 for value in self.constraints.values())
 
+    def noted(self, key: str) -> Mapping[str, Any]:
+        """Return the mapping that was noted under ``key``; empty where there is none."""
+        value = self.attributes.get(key)
+        return value if isinstance(value, Mapping) else {}
+
     def to_json(self) -> dict[str, Any]:
         """Return the row with stable keys."""
         return {

@@ -10,6 +10,17 @@ GENERALISES = "generalises"
 OVERCONFIDENT = "overconfident"
 LEARNED_NOTHING = "learned nothing"
 
+MEANINGS = {
+    OVERFITS: "It does much better on what it learned from than on the validation part: more data, more dropout, l1 or "
+    "l2, or a smaller network may help.",
+    OVERFITS_SLIGHTLY: "It does somewhat better on what it learned from than on the validation part.",
+    GENERALISES: "It does about as well on the validation part as on what it learned from.",
+    OVERCONFIDENT: "It is mostly right on the validation part, and very sure where it is wrong: trust its answers "
+    "rather than its probabilities.",
+    LEARNED_NOTHING: "By its losses it knows no more than the best constant answer.",
+}
+"""What each verdict says, in a sentence."""
+
 _LITTLE = 0.05
 _SLIGHT = 0.10
 _MUCH = 0.20

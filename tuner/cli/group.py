@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "trials": ("trials", "List the trials of a study."),
         "show": ("show", "Show one trial: its curve, scores and parameters."),
         "best": ("trials", "Show the best trials."),
+        "report": ("report", "Write what was found as one HTML file."),
     },
     "Models": {
         "keep": ("models", "Keep the network of a trial under a name."),

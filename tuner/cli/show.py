@@ -121,7 +121,7 @@ def _epochs(noted: Mapping[str, Any]) -> str:
 
 
 def _confusion_columns(results: Results, row: TrialRow) -> list[Column]:
-    matrix = (row.attributes.get(attributes.VALIDATION) or {}).get("confusion_matrix")
+    matrix = row.noted(attributes.VALIDATION).get("confusion_matrix")
     if not matrix:
         return []
     labels = results.class_names(len(matrix))

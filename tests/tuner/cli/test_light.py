@@ -27,7 +27,7 @@ def imported_by(*arguments: str) -> set[str]:
     "arguments",
     [
         ["studies"], ["status", "churn"], ["trials", "churn", "-o", "csv"], ["best", "churn"], ["show", "churn", "1"],
-        ["stop", "churn"], ["delete", "churn", "--yes"], ["models"],
+        ["report", "churn"], ["stop", "churn"], ["delete", "churn", "--yes"], ["models"],
     ],
 )  # fmt: skip
 def test_a_command_that_only_reads_imports_nothing_heavy(arguments: list[str]) -> None:
