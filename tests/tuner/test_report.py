@@ -232,7 +232,7 @@ def test_a_study_of_plain_optuna_shows_what_it_reported(url: str) -> None:
     assert "[space]" not in text
     names = [trace.get("name") for trace in charts(page)[0]["data"]]
     assert names == ["finished", "pruned (last report)", "best so far"]
-    assert axes(page)[-2:] == ["epoch", "value"]
+    assert axes(page)[-2:] == ["step", "value"]
 
 
 def test_a_running_study_is_told_as_far_as_it_has_come(url: str) -> None:

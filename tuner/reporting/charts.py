@@ -25,6 +25,8 @@ _ORDERS = 50
 """A logarithmic axis pays where values are so many times the best one."""
 _FEW = 10
 """Of so few whole numbers each has its tick."""
+_LONG = 20
+"""Characters of a label on an axis."""
 _FAR = 2.0
 """A value is far off when it is so many times as far from the best one as nine in ten are."""
 
@@ -33,7 +35,8 @@ def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialR
     """Return the value of each trial, and the best so far."""
     finished = [row for row in rows if row.state == "finished"]
     feasible = [row for row in finished if row.feasible]
-    figure = _figure(xaxis_title="trial", yaxis_title=metric)
+    xaxis = {"title": {"text": "trial"}, **_whole([row.number for row in rows])}
+    figure = _figure(xaxis=xaxis, yaxis_title=metric)
     kinds = {
         "finished": (feasible, {"color": BLUE, "size": 7}),
         "infeasible": ([row for row in finished if not row.feasible], {"color": ORANGE, "symbol": "x", "size": 7}),
@@ -154,13 +157,16 @@ def parallel(
     for at, name in enumerate(names):
         figure.add_shape(type="line", x0=at, x1=at, y0=0, y1=1, line={"color": GREY, "width": 1}, layer="below")
         for tick in _ticks(distributions[name], places[name]):
-            figure.add_annotation(x=at, y=places[name][tick], text=tick, showarrow=False, xanchor="right", xshift=-4)
+            figure.add_annotation(
+                x=at, y=places[name][tick], text=_short(tick), showarrow=False, xanchor="right", xshift=-4
+            )
     return figure
 
 
-def curve(epochs: Sequence[Epoch], names: Sequence[str], *, best: int | None, title: str) -> go.Figure:
-    """Return scores by epoch; the first of several is dashed."""
-    figure = _figure(xaxis_title="epoch", yaxis_title=title, showlegend=len(names) > 1)
+def curve(epochs: Sequence[Epoch], names: Sequence[str], *, best: int | None, title: str, unit: str) -> go.Figure:
+    """Return scores by epoch, or what else the ``unit`` is; the first of several is dashed."""
+    xaxis = {"title": {"text": unit}, **_whole([epoch.epoch for epoch in epochs])}
+    figure = _figure(xaxis=xaxis, yaxis_title=title, showlegend=len(names) > 1)
     dashed = {"color": GREY, "dash": "dash", "width": 2}
     values: list[float] = []
     for name in names:
@@ -172,7 +178,7 @@ def curve(epochs: Sequence[Epoch], names: Sequence[str], *, best: int | None, ti
             mode="lines+markers",
             marker={"size": 4},
             line=dashed if len(names) > 1 and name == names[0] else {"color": BLUE, "width": 2},
-            text=[f"epoch {at}: {name} {score(value)}" for at, value in held],
+            text=[f"{unit} {at}: {name} {score(value)}" for at, value in held],
             hoverinfo="text",
             name=name.replace("_", " "),
         )
@@ -310,11 +316,16 @@ def _axis_of(name: str, distribution: BaseDistribution, values: Sequence[Any]) -
         return axis
     if isinstance(distribution, CategoricalDistribution):
         choices = [_written(choice) for choice in distribution.choices]
-        return axis | {"type": "category", "categoryorder": "array", "categoryarray": choices}
+        ticks = {"tickvals": choices, "ticktext": [_short(choice) for choice in choices]}
+        return axis | {"type": "category", "categoryorder": "array", "categoryarray": choices, **ticks}
     if getattr(distribution, "log", False):
         return axis | _logarithmic(min(values), max(values))
-    few = isinstance(distribution, IntDistribution) and max(values) - min(values) < _FEW
-    return axis | ({"dtick": 1} if few else {})
+    return axis | (_whole(values) if isinstance(distribution, IntDistribution) else {})
+
+
+def _whole(values: Sequence[int]) -> dict[str, Any]:
+    """Return the ticks of whole numbers: no fractions between them."""
+    return {"dtick": 1} if values and max(values) - min(values) < _FEW else {}
 
 
 def _places(distribution: BaseDistribution, rows: Sequence[TrialRow], name: str) -> dict[str, float]:
@@ -331,6 +342,11 @@ def _places(distribution: BaseDistribution, rows: Sequence[TrialRow], name: str)
 
 def _written(value: Any) -> str:
     return number(value, digits=3)
+
+
+def _short(label: str) -> str:
+    """Return a label that leaves room for the others: its beginning and its end."""
+    return label if len(label) <= _LONG else f"{label[: _LONG // 2]}…{label[-_LONG // 2 :]}"
 
 
 def _ticks(distribution: BaseDistribution, places: Mapping[str, float]) -> list[str]:

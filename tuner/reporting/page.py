@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -68,9 +69,10 @@ def heading(value: str, level: int = 2) -> str:
 
 
 def paragraph(value: str, kind: str = "") -> str:
-    """Return a paragraph; what is between two backquotes is code."""
-    parts = [f"<code>{text(part)}</code>" if index % 2 else text(part) for index, part in enumerate(value.split("`"))]
-    return f'<p class="{kind}">{"".join(parts)}</p>' if kind else f"<p>{''.join(parts)}</p>"
+    """Return a paragraph; a command of tuner between backquotes is code."""
+    parts = re.split(r"`(tuner [^`]*)`", value)
+    said = "".join(f"<code>{text(part)}</code>" if index % 2 else text(part) for index, part in enumerate(parts))
+    return f'<p class="{kind}">{said}</p>' if kind else f"<p>{said}</p>"
 
 
 def code(value: str) -> str:

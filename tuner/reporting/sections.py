@@ -19,7 +19,7 @@ from tuner.columns import (
     shortened,
     tested_columns,
 )
-from tuner.output import clock, dump, number
+from tuner.output import dump, duration, number
 from tuner.reporting import charts, importance, outcome
 from tuner.reporting.page import (
     Page,
@@ -109,7 +109,7 @@ def _when(study: Snapshot) -> str:
     spent = sum(row.seconds or 0 for row in study.rows)
     until = f"{ended:%H:%M}" if ended.date() == began.date() else f"{ended:%Y-%m-%d %H:%M}"
     until = "now" if study.status.counts["running"] else until
-    return f"{began:%Y-%m-%d %H:%M} to {until}; the trials took {clock(spent)} in all"
+    return f"{began:%Y-%m-%d %H:%M} to {until}; the trials took {duration(spent)} in all"
 
 
 def best_trials(study: Snapshot, page: Page) -> Iterator[str]:
@@ -206,12 +206,13 @@ def _curves(study: Snapshot, page: Page) -> Iterator[str]:
         return
     noted = study.chosen.attributes.get(attributes.BEST_EPOCH)
     best = noted if isinstance(noted, int) else None
+    unit = "epoch" if attributes.EPOCHS in study.chosen.attributes else "step"
     losses = [name for name in ("training_loss", "validation_loss") if any(name in one.scores for one in epochs)]
     if losses:
-        yield page.chart(charts.curve(epochs, losses, best=best, title="loss"))
+        yield page.chart(charts.curve(epochs, losses, best=best, title="loss", unit=unit))
     for metric in study.metrics:
         if any(metric in epoch.scores for epoch in epochs):
-            yield page.chart(charts.curve(epochs, [metric], best=best, title=metric))
+            yield page.chart(charts.curve(epochs, [metric], best=best, title=metric, unit=unit))
 
 
 def _scores(study: Snapshot) -> list[Column]:
