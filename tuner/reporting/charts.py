@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from tuner.output import number, params_line, score
+from tuner.output import params_line, score
+from tuner.reporting.axes import (
+    ORDERS,
+    axis_of,
+    finite,
+    logarithmic,
+    places_on,
+    short,
+    ticks,
+    whole_numbers,
+    written,
+    zoom,
+)
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from tuner.confirmation import Confirmation
     from tuner.reporting.importance import Importance
     from tuner.results import Epoch, TrialRow
@@ -21,21 +33,13 @@ BLUE, ORANGE, GREY = "#3b7dd8", "#e07b39", "#9aa1ab"
 """They read on white and on black, and apart for those who do not see all colours."""
 HEIGHT, LOW_HEIGHT = 340, 260
 """Pixels of a chart, and of a small one."""
-_ORDERS = 50
-"""A logarithmic axis pays where values are so many times the best one."""
-_FEW = 10
-"""Of so few whole numbers each has its tick."""
-_LONG = 20
-"""Characters of a label on an axis."""
-_FAR = 2.0
-"""A value is far off when it is so many times as far from the best one as nine in ten are."""
 
 
 def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialRow | None) -> go.Figure:
     """Return the value of each trial, and the best so far."""
     finished = [row for row in rows if row.state == "finished"]
     feasible = [row for row in finished if row.feasible]
-    xaxis = {"title": {"text": "trial"}, **_whole([row.number for row in rows])}
+    xaxis = {"title": {"text": "trial"}, **whole_numbers([row.number for row in rows])}
     figure = _figure(xaxis=xaxis, yaxis_title=metric)
     kinds = {
         "finished": (feasible, {"color": BLUE, "size": 7}),
@@ -47,7 +51,7 @@ def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialR
         "usual configuration": ([usual] if usual else [], {"color": ORANGE, "symbol": "diamond-open", "size": 13}),
     }
     for name, (of_kind, marker) in kinds.items():
-        shown = [row for row in of_kind if _finite(row.values[metric])]
+        shown = [row for row in of_kind if finite(row.values[metric])]
         if shown:
             _dots(figure, shown, [row.number for row in shown], metric, name=name, marker=marker)
     steps = list(_best_so_far(feasible, metric, direction))
@@ -60,7 +64,7 @@ def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialR
         name="best so far",
         hoverinfo="skip",
     )
-    _zoom(figure, [row.values[metric] for row in feasible], direction)
+    zoom(figure, [row.values[metric] for row in feasible], direction)
     return figure
 
 
@@ -69,14 +73,14 @@ def front(rows: Sequence[TrialRow], best: Sequence[TrialRow], directions: Mappin
     across, up = directions
     figure = _figure(xaxis_title=across, yaxis_title=up)
     on_front = {row.number for row in best}
-    finished = [row for row in rows if row.state == "finished" and _finite(row.values[across], row.values[up])]
+    finished = [row for row in rows if row.state == "finished" and finite(row.values[across], row.values[up])]
     for name, shown, marker in (
         ("finished", [row for row in finished if row.number not in on_front], {"color": GREY, "size": 7}),
         ("on the Pareto front", [row for row in finished if row.number in on_front], {"color": BLUE, "size": 11}),
     ):
         _dots(figure, shown, [row.values[across] for row in shown], up, name=name, marker=marker)
-    _zoom(figure, [row.values[across] for row in finished], directions[across], axis="x")
-    _zoom(figure, [row.values[up] for row in finished], directions[up])
+    zoom(figure, [row.values[across] for row in finished], directions[across], axis="x")
+    zoom(figure, [row.values[up] for row in finished], directions[up])
     return figure
 
 
@@ -109,9 +113,9 @@ def slice_of(
     rows: Sequence[TrialRow], name: str, distribution: BaseDistribution, metric: str, direction: str
 ) -> go.Figure:
     """Return the metric against one hyperparameter; later trials are darker."""
-    shown = [row for row in rows if row.state == "finished" and name in row.params and _finite(row.values[metric])]
+    shown = [row for row in rows if row.state == "finished" and name in row.params and finite(row.values[metric])]
     values = [row.params[name] for row in shown]
-    axis = _axis_of(name, distribution, values)
+    axis = axis_of(name, distribution, values)
     figure = _figure(height=LOW_HEIGHT, xaxis=axis, yaxis_title=metric, showlegend=False)
     marker = {
         "size": 7,
@@ -120,9 +124,9 @@ def slice_of(
         "line": {"width": 0.5, "color": GREY},
     }
     if axis.get("type") == "category":
-        values = [_written(value) for value in values]
+        values = [written(value) for value in values]
     _dots(figure, shown, values, metric, name=name, marker=marker)
-    _zoom(figure, [row.values[metric] for row in shown], direction)
+    zoom(figure, [row.values[metric] for row in shown], direction)
     return figure
 
 
@@ -131,7 +135,7 @@ def parallel(
 ) -> go.Figure:
     """Return each configuration as a line through its hyperparameters, the best ones above the others."""
     names = list(distributions)
-    places = {name: _places(distributions[name], rows, name) for name in names}
+    places = {name: places_on(distributions[name], rows, name) for name in names}
     figure = _figure(
         xaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.35, len(names) - 0.65]},
         yaxis={"visible": False, "range": [-0.06, 1.06]},
@@ -143,7 +147,7 @@ def parallel(
         y: list[float | None] = []
         for row in shown:
             x += [*range(len(names)), None]
-            held = [_written(row.params[name]) if name in row.params else None for name in names]
+            held = [written(row.params[name]) if name in row.params else None for name in names]
             y += [
                 *(
                     places[name].get(value) if value is not None else None
@@ -156,21 +160,21 @@ def parallel(
         )
     for at, name in enumerate(names):
         figure.add_shape(type="line", x0=at, x1=at, y0=0, y1=1, line={"color": GREY, "width": 1}, layer="below")
-        for tick in _ticks(distributions[name], places[name]):
+        for tick in ticks(distributions[name], places[name]):
             figure.add_annotation(
-                x=at, y=places[name][tick], text=_short(tick), showarrow=False, xanchor="right", xshift=-4
+                x=at, y=places[name][tick], text=short(tick), showarrow=False, xanchor="right", xshift=-4
             )
     return figure
 
 
 def curve(epochs: Sequence[Epoch], names: Sequence[str], *, best: int | None, title: str, unit: str) -> go.Figure:
     """Return scores by epoch, or what else the ``unit`` is; the first of several is dashed."""
-    xaxis = {"title": {"text": unit}, **_whole([epoch.epoch for epoch in epochs])}
+    xaxis = {"title": {"text": unit}, **whole_numbers([epoch.epoch for epoch in epochs])}
     figure = _figure(xaxis=xaxis, yaxis_title=title, showlegend=len(names) > 1)
     dashed = {"color": GREY, "dash": "dash", "width": 2}
     values: list[float] = []
     for name in names:
-        held = [(epoch.epoch, epoch.scores[name]) for epoch in epochs if _finite(epoch.scores.get(name))]
+        held = [(epoch.epoch, epoch.scores[name]) for epoch in epochs if finite(epoch.scores.get(name))]
         values += [value for _, value in held]
         figure.add_scatter(
             x=[at for at, _ in held],
@@ -182,8 +186,8 @@ def curve(epochs: Sequence[Epoch], names: Sequence[str], *, best: int | None, ti
             hoverinfo="text",
             name=name.replace("_", " "),
         )
-    if values and min(values) > 0 and max(values) > _ORDERS * min(values):
-        figure.update_yaxes(_logarithmic(min(values), max(values)))
+    if values and min(values) > 0 and max(values) > ORDERS * min(values):
+        figure.update_yaxes(logarithmic(min(values), max(values)))
     if best is not None:
         figure.add_vline(x=best, line={"color": ORANGE, "width": 1.5, "dash": "dot"})
         figure.add_annotation(
@@ -278,83 +282,3 @@ def _best_so_far(rows: Sequence[TrialRow], metric: str, direction: str) -> Itera
         if best is None or (value > best if direction == "maximize" else value < best):
             best = value
             yield row.number, value
-
-
-def _zoom(figure: go.Figure, values: Sequence[float | None], direction: str, *, axis: str = "y") -> None:
-    """Make room for the best values, which others would flatten.
-
-    What approaches 0 over orders of magnitude is drawn on a logarithmic axis; else what is far worse than nine in ten
-    is left outside, where zooming out finds it.
-    """
-    sign = 1 if direction == "minimize" else -1
-    distances = [sign * value for value in values if value is not None and math.isfinite(value)]
-    if len(distances) < 10:
-        return
-    best, most = min(distances), quantiles(distances, n=10)[-1]
-    limit = best + _FAR * (most - best)
-    settings: dict[str, Any] = {}
-    if best > 0 and most > _ORDERS * best:
-        settings = _logarithmic(best, max(distances))
-    elif most > best and max(distances) > limit:
-        ends = (best - 0.06 * (limit - best), limit)
-        settings = {"range": sorted(sign * end for end in ends)}
-    figure.update_layout({f"{axis}axis": settings})
-
-
-def _logarithmic(low: float, high: float) -> dict[str, Any]:
-    """Return a logarithmic axis with ticks that a person reads: at powers of ten, and between them if there are few."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if high < 50 * low else (1, 3) if high < 1e3 * low else (1,)
-    every = 1 + len(decades) // 8
-    ticks = [step * 10.0**power for power in decades if power % every == 0 for step in steps]
-    return {"type": "log", "tickvals": ticks, "ticktext": [_written(tick).replace(".0e", "e") for tick in ticks]}
-
-
-def _axis_of(name: str, distribution: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": {"text": name}}
-    if not values:
-        return axis
-    if isinstance(distribution, CategoricalDistribution):
-        choices = [_written(choice) for choice in distribution.choices]
-        ticks = {"tickvals": choices, "ticktext": [_short(choice) for choice in choices]}
-        return axis | {"type": "category", "categoryorder": "array", "categoryarray": choices, **ticks}
-    if getattr(distribution, "log", False):
-        return axis | _logarithmic(min(values), max(values))
-    return axis | (_whole(values) if isinstance(distribution, IntDistribution) else {})
-
-
-def _whole(values: Sequence[int]) -> dict[str, Any]:
-    """Return the ticks of whole numbers: no fractions between them."""
-    return {"dtick": 1} if values and max(values) - min(values) < _FEW else {}
-
-
-def _places(distribution: BaseDistribution, rows: Sequence[TrialRow], name: str) -> dict[str, float]:
-    """Return where the values of a hyperparameter lie on its axis, from 0 to 1, by how they are written."""
-    if isinstance(distribution, CategoricalDistribution):
-        choices = [_written(choice) for choice in distribution.choices]
-        return {choice: place / max(1, len(choices) - 1) for place, choice in enumerate(choices)}
-    logarithmic = getattr(distribution, "log", False)
-    values = {row.params[name] for row in rows if name in row.params}
-    scaled = {value: math.log(value) if logarithmic else float(value) for value in values}
-    low, high = min(scaled.values()), max(scaled.values())
-    return {_written(value): (at - low) / (high - low) if high > low else 0.5 for value, at in scaled.items()}
-
-
-def _written(value: Any) -> str:
-    return number(value, digits=3)
-
-
-def _short(label: str) -> str:
-    """Return a label that leaves room for the others: its beginning and its end."""
-    return label if len(label) <= _LONG else f"{label[: _LONG // 2]}…{label[-_LONG // 2 :]}"
-
-
-def _ticks(distribution: BaseDistribution, places: Mapping[str, float]) -> list[str]:
-    """Return the values that are written beside an axis: all choices, or both ends of a range."""
-    if isinstance(distribution, CategoricalDistribution):
-        return list(places)
-    return list(dict.fromkeys((min(places, key=places.__getitem__), max(places, key=places.__getitem__))))
-
-
-def _finite(*values: float | None) -> bool:
-    return all(value is not None and math.isfinite(value) for value in values)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuner import attributes
 from tuner.columns import (
@@ -19,8 +18,9 @@ from tuner.columns import (
     shortened,
     tested_columns,
 )
-from tuner.output import dump, duration, number
+from tuner.output import dump, number
 from tuner.reporting import charts, importance, outcome
+from tuner.reporting.facts import about
 from tuner.reporting.page import (
     Page,
     code,
@@ -55,61 +55,7 @@ def head(study: Snapshot, page: Page) -> Iterator[str]:
     """What was tuned, and what came out."""
     yield heading(study.name, level=1)
     yield group(*map(paragraph, outcome.sentences(study)), kind="outcome")
-    yield facts({name: value for name, value in _facts(study) if value})
-
-
-def _facts(study: Snapshot) -> Iterator[tuple[str, str]]:
-    yield "metric", ", ".join(f"{name} ({direction})" for name, direction in study.directions.items())
-    yield "objective", str(study.spec.get("objective", {}).get("name", "" if study.spec else "a study of plain Optuna"))
-    yield from _data(study.results.data)
-    yield "trials", _counts(study)
-    yield "when", _when(study)
-    search = study.spec.get("search", {})
-    yield "search", ", ".join(f"{what} {search[what]}" for what in search if search[what] not in ("auto", None, {}))
-    yield "ended", study.status.stopped or ""
-
-
-def _data(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "data", str(data.get("source", ""))
-    for what in ("rows", "texts"):
-        yield what, _listed(data.get(what, ""))
-    target = data.get("target")
-    if isinstance(target, Mapping):
-        yield "target", f"{_listed(target.get('columns', ''))} ({target.get('task', '')})"
-        whole: Counter[str] = Counter()
-        classes = target.get("classes")
-        for part in classes.values() if isinstance(classes, Mapping) else ():
-            whole.update({label: count for label, count in part.items() if isinstance(count, int)})
-        positive = f"; positive: {target['positive']}" if "positive" in target else ""
-        yield "classes", shortened(_listed(whole) + positive)
-    yield "notes", shortened("; ".join(map(str, data.get("notes", ()))))
-
-
-def _listed(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(
-            f"{name} {inner:,}" if isinstance(inner, int) else f"{name} {inner}" for name, inner in value.items()
-        )
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _counts(study: Snapshot) -> str:
-    status = study.status
-    of = f" of {status.budget:,}" if status.budget is not None else ""
-    states = ", ".join(f"{count:,} {state}" for state, count in status.counts.items() if count)
-    return f"{status.done:,}{of} done: {states}"
-
-
-def _when(study: Snapshot) -> str:
-    started = [row.started for row in study.rows if row.started is not None]
-    if not started:
-        return ""
-    began = min(started)
-    ended = max(row.started + dt.timedelta(seconds=row.seconds or 0) for row in study.rows if row.started is not None)
-    spent = sum(row.seconds or 0 for row in study.rows)
-    until = f"{ended:%H:%M}" if ended.date() == began.date() else f"{ended:%Y-%m-%d %H:%M}"
-    until = "now" if study.status.counts["running"] else until
-    return f"{began:%Y-%m-%d %H:%M} to {until}; the trials took {duration(spent)} in all"
+    yield facts({name: value for name, value in about(study) if value})
 
 
 def best_trials(study: Snapshot, page: Page) -> Iterator[str]:
