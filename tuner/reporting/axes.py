@@ -57,7 +57,7 @@ def logarithmic(low: float, high: float) -> dict[str, Any]:
 
 
 def axis_of(name: str, distribution: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:
-    """Return the axis of a hyperparameter with such values: of choices, whole numbers, or logarithmic where searched so."""
+    """Return the axis of a hyperparameter with such values: categories, whole numbers, logarithmic if searched so."""
     axis: dict[str, Any] = {"title": {"text": name}}
     if not values:
         return axis
