@@ -1,1 +1,1 @@
-"""What a person reads at the end: a study as one self-contained HTML file. Reads only, free of torch."""
+"""What a person reads at the end: a study as one self-contained HTML file. It only reads, and is free of torch."""

@@ -33,11 +33,15 @@ BLUE, ORANGE, GREY = "#3b7dd8", "#e07b39", "#9aa1ab"
 """They read on white and on black, and apart for those who do not see all colours."""
 HEIGHT, LOW_HEIGHT = 340, 260
 """Pixels of a chart, and of a small one."""
+MOST_LINES = 200
+"""Of more configurations some are drawn: all of them would be a grey wall."""
 
 
-def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialRow | None) -> go.Figure:
-    """Return the value of each trial, and the best so far."""
-    finished = [row for row in rows if row.state == "finished"]
+def history(
+    rows: Sequence[TrialRow], drawn: Sequence[TrialRow], metric: str, direction: str, usual: TrialRow | None
+) -> go.Figure:
+    """Return the values of the trials that are drawn, and the best so far of all."""
+    finished = [row for row in drawn if row.state == "finished"]
     feasible = [row for row in finished if row.feasible]
     xaxis = {"title": {"text": "trial"}, **whole_numbers([row.number for row in rows])}
     figure = _figure(xaxis=xaxis, yaxis_title=metric)
@@ -45,7 +49,7 @@ def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialR
         "finished": (feasible, {"color": BLUE, "size": 7}),
         "infeasible": ([row for row in finished if not row.feasible], {"color": ORANGE, "symbol": "x", "size": 7}),
         "pruned (last report)": (
-            [row for row in rows if row.state == "pruned"],
+            [row for row in drawn if row.state == "pruned"],
             {"color": GREY, "symbol": "line-ew-open", "size": 8},
         ),
         "usual configuration": ([usual] if usual else [], {"color": ORANGE, "symbol": "diamond-open", "size": 13}),
@@ -54,7 +58,7 @@ def history(rows: Sequence[TrialRow], metric: str, direction: str, usual: TrialR
         shown = [row for row in of_kind if finite(row.values[metric])]
         if shown:
             _dots(figure, shown, [row.number for row in shown], metric, name=name, marker=marker)
-    steps = list(_best_so_far(feasible, metric, direction))
+    steps = list(_best_so_far([row for row in rows if row.state == "finished" and row.feasible], metric, direction))
     last = max((row.number for row in rows), default=0)
     figure.add_scatter(
         x=[*(step[0] for step in steps), last],
@@ -133,7 +137,7 @@ def slice_of(
 def parallel(
     rows: Sequence[TrialRow], best: Sequence[TrialRow], distributions: Mapping[str, BaseDistribution]
 ) -> go.Figure:
-    """Return each configuration as a line through its hyperparameters, the best ones above the others."""
+    """Return configurations as lines through their hyperparameters, the best ones above the others."""
     names = list(distributions)
     places = {name: places_on(distributions[name], rows, name) for name in names}
     figure = _figure(
@@ -142,6 +146,7 @@ def parallel(
     )
     numbers = {row.number for row in best}
     others = [row for row in rows if row.number not in numbers]
+    others = others[:: 1 + len(others) // MOST_LINES]
     for said, shown, color, width in (("others", others, GREY, 0.7), (f"the best {len(best)}", best, BLUE, 2)):
         x: list[float | None] = []
         y: list[float | None] = []

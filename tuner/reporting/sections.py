@@ -82,17 +82,16 @@ def search(study: Snapshot, page: Page) -> Iterator[str]:
     searched = study.searched(optuna_study)
     for index, (metric, direction) in enumerate(study.directions.items()):
         yield heading(f"{metric} by trial", level=3)
-        yield page.chart(charts.history(drawn, metric, direction, study.usual))
+        yield page.chart(charts.history(study.rows, drawn, metric, direction, study.usual))
         found = importance.importances(optuna_study, index)
         yield heading(f"Which hyperparameters mattered for {metric}", level=3)
         yield from _mattered(study, page, found)
         first = _first_of(searched, found)
         slices = [page.chart(charts.slice_of(drawn, name, first[name], metric, direction)) for name in first]
         yield group(*slices, kind="side")
-        if len(study.metrics) == 1 and len(first) > 1:
+        if len(study.metrics) == 1 and len(first) > 1 and len(study.finished) >= importance.LEAST_TRIALS:
             yield heading("The best configurations among the others", level=3)
-            finished = [row for row in drawn if row.state == "finished"]
-            yield page.chart(charts.parallel(finished, study.best, first), wide=True)
+            yield page.chart(charts.parallel(study.finished, study.best, first), wide=True)
 
 
 def _mattered(study: Snapshot, page: Page, found: Sequence[importance.Importance] | str) -> Iterator[str]:
@@ -102,9 +101,9 @@ def _mattered(study: Snapshot, page: Page, found: Sequence[importance.Importance
     yield page.chart(charts.importance(found))
     finished = len(study.finished)
     yield paragraph(
-        f"How much the best {importance.best_count(finished)} of {finished} finished trials differ from the others in "
-        "each hyperparameter (PED-ANOVA), as a share of the whole. Grey bars tell nothing: chance alone gives as much "
-        "in one case of twenty. Pruned trials do not count; what matters only together with others may be underrated.",
+        f"How much the values of the best {importance.best_count(finished)} differ from those of all {finished} that "
+        "finished (PED-ANOVA), as a share of the whole. Grey bars tell nothing: chance alone gives as much in one case "
+        "of twenty. Pruned trials do not count, and what matters only together with others may be underrated.",
         "soft",
     )
 

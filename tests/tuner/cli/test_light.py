@@ -3,9 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
+import storage
 from tests.tuner.cli import samples
+from tuner.study import DEFAULT_STORAGE
 
 HEAVY = ("torch", "sklearn", "polars", "pandas", "pydantic", "rich", "tuner.training", "objectives")
 
@@ -27,12 +32,21 @@ def imported_by(*arguments: str) -> set[str]:
     "arguments",
     [
         ["studies"], ["status", "churn"], ["trials", "churn", "-o", "csv"], ["best", "churn"], ["show", "churn", "1"],
-        ["report", "churn"], ["stop", "churn"], ["delete", "churn", "--yes"], ["models"],
+        ["stop", "churn"], ["delete", "churn", "--yes"], ["models"],
     ],
 )  # fmt: skip
 def test_a_command_that_only_reads_imports_nothing_heavy(arguments: list[str]) -> None:
     samples.write()
     assert not imported_by(*arguments) & set(HEAVY)
+
+
+def test_a_report_imports_neither_torch_nor_the_objective() -> None:
+    study = optuna.create_study(study_name="many", storage=storage.open_storage(DEFAULT_STORAGE))
+    for number in range(25):
+        x = {"x": number / 25}
+        study.add_trial(create_trial(value=x["x"] ** 2, params=x, distributions={"x": FloatDistribution(0, 1)}))
+    brought_by_importances = {"sklearn", "pandas", "rich"}
+    assert not imported_by("report", "many") & (set(HEAVY) - brought_by_importances)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["start", "--help"], ["predict", "--help"]])
