@@ -54,8 +54,10 @@ def confirm(*, study: str, top: int, seeds: int, workers: int | None, storage: s
         print_data(found.to_json(), output)
         return
     _print(found)
+    hint("\nNext:")
     if load(study, storage=storage).chosen().attributes.get(attributes.NETWORK_PARAMETERS):
-        hint(f"\nNext:\n  {again('keep', study, storage=storage)}  keep the network of trial {found.chosen.trial}")
+        hint(f"  {again('keep', study, storage=storage)}    keep the network of trial {found.chosen.trial}")
+    hint(f"  {again('report', study, storage=storage)}  all of it, as a page")
 
 
 def _print(found: Confirmation) -> None:

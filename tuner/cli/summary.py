@@ -77,8 +77,11 @@ def _hint_next(results: Results, status: Status, storage: str | None) -> None:
         steps = [
             (again(*shown, storage=storage), "the best trial in full"),
             (again("trials", name, "--sort", "value", "--limit", "10", storage=storage), "the ten best"),
-            (again("confirm", name, storage=storage), "how much of it is luck: new seeds, then the test part"),
         ]
+        if results.spec is not None and not results.spec.confirms:
+            steps.append(
+                (again("confirm", name, storage=storage), "how much of it is luck: new seeds, then the test part")
+            )
         keeps_none = results.spec is not None and not results.spec.model.keep_as
         if keeps_none and best.attributes.get(attributes.NETWORK_PARAMETERS):
             steps.append((again("keep", name, storage=storage), "keep its network, to predict with"))

@@ -81,7 +81,7 @@ def test_a_person_reads_what_was_luck(run: Run) -> None:
     assert lines[4].endswith(f" trial {chosen}")
     assert f"trial {chosen}: accuracy" in done.stdout
     assert "on the 30 samples of the test part" in done.stdout
-    assert f"tuner keep iris  keep the network of trial {chosen}" in done.stderr
+    assert f"tuner keep iris    keep the network of trial {chosen}" in done.stderr
     shown = run("show", "iris", chosen).stdout
     assert "from 3 fresh seeds: chosen; " in shown
     record = json.loads(run("confirm", "iris", "--top", "2", "--seeds", "3", "-o", "json").stdout)
