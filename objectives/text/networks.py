@@ -12,6 +12,7 @@ from objectives.text.tokenizers import PAD
 from objectives.transformer.embedding import TokenEmbedding
 from objectives.transformer.encoder import Encoder
 from objectives.transformer.layers import Dropout
+from objectives.transformer.padding import without_padding
 from objectives.transformer.shape import LayerShape
 
 
@@ -56,6 +57,7 @@ class TransformerEncoder(nn.Module):
         self.head = nn.Linear(shape.width, outputs)
 
     def forward(self, numbers: Tensor) -> Tensor:
+        numbers = without_padding(numbers, PAD)
         present = numbers != PAD
         encoded = self.encoder(self.embedding(numbers), present)
         outputs: Tensor = self.head(pooled(encoded, present, self.pooling))
@@ -79,6 +81,7 @@ class BagOfEmbeddings(nn.Module):
         self.head = nn.Linear(width, outputs)
 
     def forward(self, numbers: Tensor) -> Tensor:
+        numbers = without_padding(numbers, PAD)
         mean = pooled(self.embedding(numbers), numbers != PAD, "mean")
         outputs: Tensor = self.head(self.dropout(mean))
         return outputs

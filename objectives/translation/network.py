@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from objectives.text.tokenizers import PAD
 from objectives.transformer.decoder import Decoder
 from objectives.transformer.embedding import TokenEmbedding
 from objectives.transformer.encoder import Encoder
+from objectives.transformer.padding import without_padding
 from objectives.transformer.shape import LayerShape
 
 
@@ -66,7 +68,8 @@ class Transformer(nn.Module):
         return [layer for layer in layers if layer]
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the encoded source ``[B, S, W]`` and where it is no padding ``[B, S]``."""
+        """Return the encoded source ``[B, s, W]`` and where it is no padding ``[B, s]``; s is S, or less padding."""
+        source = without_padding(source, PAD)
         present = source != PAD
         return self.encoder(self.source(source), present), present
 
@@ -76,6 +79,8 @@ class Transformer(nn.Module):
         return decoded
 
     def forward(self, source: Tensor, tokens: Tensor) -> Tensor:
-        """Return the logits of the token after each of ``tokens``."""
-        logits: Tensor = self.output(self.decode(tokens, *self.encode(source)))
-        return logits
+        """Return the logits of the token after each of ``tokens``; 0 where all are padding and nothing was decoded."""
+        begun = without_padding(tokens, PAD)
+        logits: Tensor = self.output(self.decode(begun, *self.encode(source)))
+        cut = tokens.shape[1] - begun.shape[1]
+        return pad(logits, (0, 0, 0, cut)) if cut else logits

@@ -37,6 +37,7 @@ def network(**changes: Any) -> Transformer:
 def test_padding_on_either_side_never_changes_what_is_said(positions: str) -> None:
     model = network(positions=positions)
     wider = model(nn.functional.pad(SOURCE, (0, 3)), nn.functional.pad(TOKENS, (0, 2)))
+    assert wider.shape == (2, 5, 9)
     torch.testing.assert_close(wider[:, :3][TOKENS != PAD], model(SOURCE, TOKENS)[TOKENS != PAD], rtol=1e-5, atol=1e-6)
     alone = model(SOURCE[1:, :2], TOKENS[1:, :2])
     torch.testing.assert_close(alone[0], model(SOURCE, TOKENS)[1, :2], rtol=1e-5, atol=1e-6)
@@ -75,12 +76,14 @@ def test_every_parameter_is_in_one_layer_the_source_first_and_the_head_last(shar
 
 @pytest.mark.parametrize(("shared", "tied"), [(False, False), (True, True)])
 def test_fused_networks_learn_what_each_learns_alone(shared: bool, tied: bool) -> None:
+    """Alone they do not read the columns that are padding in every text; fused they do."""
     modules = [network(shared=shared, tied=tied).double() for _ in range(3)]
     layout = Layout.of(modules[0])
     weights = torch.stack([layout.read(module) for module in modules])
     weights += 0.1 * torch.randn_like(weights)
-    inputs = tuple(x.expand(3, *x.shape) for x in (SOURCE, TOKENS))
-    targets = torch.tensor([[7, 5, EOS], [5, EOS, -100]]).expand(3, -1, -1)
+    inputs = tuple(nn.functional.pad(x, (0, 3)).expand(3, -1, -1) for x in (SOURCE, TOKENS))
+    following = torch.tensor([[7, 5, EOS], [5, EOS, -100]])
+    targets = nn.functional.pad(following, (0, 3), value=-100).expand(3, -1, -1)
     found = []
     for kind in (Autograd, Vmapped):
         gradient = torch.zeros_like(weights)
