@@ -13,19 +13,19 @@ class MultiHeadAttention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017, section 3.2).
 
     ``head_i = softmax(Q_i K_i^T / sqrt(W / heads)) V_i``; the heads, side by side, pass a linear layer. The result for
-    a query that may look at no key is that of a value of zeros: no NaN. ``dropout`` acts on the attention weights.
-    With ``rotary`` queries and keys are turned by their positions (see ``positions.rotated``): for self-attention only.
+    a query that may look at no key is that of a value of zeros: no NaN. No weight is dropped: the paper drops what
+    sublayers give and tokens are embedded as (section 5.4), and on the CPU no quick kernel can do more. With ``rotary``
+    queries and keys are turned by their positions (see ``positions.rotated``): for self-attention only.
 
     Shape:
         queries ``[B, T, W]``, keys ``[B, S, W]``, present ``[B, S]`` → ``[B, T, W]``.
     """
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0, rotary: bool = False) -> None:
+    def __init__(self, width: int, heads: int, *, rotary: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"the width must be a multiple of the heads, got width {width} and {heads} heads")
         self.heads = heads
-        self.dropout = dropout
         self.rotary = rotary
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -45,7 +45,6 @@ class MultiHeadAttention(nn.Module):
             key,
             value,
             attn_mask=visible(present, query.shape[-2], causal=causal),
-            dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal and present is None,
         )
         merged: Tensor = self.output(attended.transpose(1, 2).flatten(2))

@@ -21,9 +21,9 @@ class DecoderLayer(nn.Module):
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.self_norm = nn.LayerNorm(shape.width)
-        self.self_attention = MultiHeadAttention(shape.width, shape.heads, dropout=shape.dropout, rotary=shape.rotary)
+        self.self_attention = MultiHeadAttention(shape.width, shape.heads, rotary=shape.rotary)
         self.cross_norm = nn.LayerNorm(shape.width)
-        self.cross_attention = MultiHeadAttention(shape.width, shape.heads, dropout=shape.dropout)
+        self.cross_attention = MultiHeadAttention(shape.width, shape.heads)
         self.feed_forward_norm = nn.LayerNorm(shape.width)
         self.feed_forward = FeedForward(
             shape.width, shape.feed_forward, dropout=shape.dropout, activation=shape.activation

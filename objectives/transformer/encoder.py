@@ -21,7 +21,7 @@ class EncoderLayer(nn.Module):
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(shape.width)
-        self.attention = MultiHeadAttention(shape.width, shape.heads, dropout=shape.dropout, rotary=shape.rotary)
+        self.attention = MultiHeadAttention(shape.width, shape.heads, rotary=shape.rotary)
         self.feed_forward_norm = nn.LayerNorm(shape.width)
         self.feed_forward = FeedForward(
             shape.width, shape.feed_forward, dropout=shape.dropout, activation=shape.activation

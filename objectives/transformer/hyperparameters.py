@@ -50,7 +50,7 @@ LAYERS: tuple[Hyperparameter, ...] = (
         default=Range(low=0.0, high=0.3),
         minimum=0,
         maximum=0.99,
-        description="share that is silent in each training step: of attention weights, hidden units, sublayers, tokens",
+        description="share that is silent in each training step: of hidden units, of what sublayers give, of tokens",
         usual=0.1,
     ),
     Hyperparameter(

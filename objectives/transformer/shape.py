@@ -15,7 +15,7 @@ class LayerShape:
     feed_forward: int
     """Hidden numbers of the feed-forward network."""
     dropout: float = 0.0
-    """Share that is silent in training: of the attention weights, the feed-forward's hidden units, each sublayer."""
+    """Share that is silent in training: of the feed-forward's hidden units, and of what each sublayer gives."""
     activation: str = "relu"
     """Of the feed-forward network: relu, gelu or silu."""
     rotary: bool = False

@@ -84,15 +84,6 @@ def test_a_sequence_of_padding_alone_gives_numbers_and_gradients(attention: Mult
     torch.testing.assert_close(outputs[1], attention.output.bias.expand(4, -1))
 
 
-@pytest.mark.parametrize("rotary", [False, True])
-def test_dropout_acts_on_the_weights_in_training_only(rotary: bool) -> None:
-    attention = MultiHeadAttention(WIDTH, HEADS, dropout=0.5, rotary=rotary)
-    tokens = torch.randn(1, 5, WIDTH)
-    assert not torch.equal(attention(tokens, tokens), attention(tokens, tokens))
-    attention.eval()
-    assert torch.equal(attention(tokens, tokens), attention(tokens, tokens))
-
-
 def test_a_width_that_the_heads_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match="got width 10 and 3 heads"):
         MultiHeadAttention(10, 3)
