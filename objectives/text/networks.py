@@ -12,7 +12,7 @@ from objectives.text.tokenizers import PAD
 from objectives.transformer.embedding import TokenEmbedding
 from objectives.transformer.encoder import Encoder
 from objectives.transformer.layers import Dropout
-from objectives.transformer.padding import without_padding
+from objectives.transformer.padding import by_length, without_padding
 from objectives.transformer.shape import LayerShape
 
 
@@ -57,7 +57,9 @@ class TransformerEncoder(nn.Module):
         self.head = nn.Linear(shape.width, outputs)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        numbers = without_padding(numbers, PAD)
+        return by_length(self._read, numbers, PAD)
+
+    def _read(self, numbers: Tensor) -> Tensor:
         present = numbers != PAD
         encoded = self.encoder(self.embedding(numbers), present)
         outputs: Tensor = self.head(pooled(encoded, present, self.pooling))

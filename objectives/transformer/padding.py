@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch._C._functorch import is_batchedtensor
+
+TOGETHER = 64
+"""Sequences that are read at once: of more, most are padding for the longest; of fewer, calls cost what is saved."""
 
 
 def without_padding(numbers: Tensor, pad: int) -> Tensor:
@@ -19,3 +25,18 @@ def without_padding(numbers: Tensor, pad: int) -> Tensor:
         return numbers
     length = int((numbers != pad).any(0).sum())
     return numbers[:, : max(1, length)]
+
+
+def by_length(read: Callable[[Tensor], Tensor], numbers: Tensor, pad: int) -> Tensor:
+    """Return what is read of each sequence, those of like length together and without the padding that they share.
+
+    All are read at once where :func:`without_padding` keeps all columns.
+
+    Shape:
+        ``[B, L]``, padded at the end → ``[B, ...]``, as ``read`` gives ``[b, ...]`` for ``[b, l]``.
+    """
+    if not numbers.is_cpu or is_batchedtensor(numbers) or len(numbers) <= TOGETHER:
+        return read(without_padding(numbers, pad))
+    order = (numbers != pad).sum(1).argsort()
+    outputs = [read(without_padding(numbers[rows], pad)) for rows in order.split(TOGETHER)]
+    return torch.cat(outputs)[order.argsort()]
