@@ -8,6 +8,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from objectives.transformer.positions import rotated
 
+KeysValues = tuple[Tensor, Tensor]
+"""What queries are compared with, and what they find there: each ``[B, heads, S, W / heads]``."""
+
 
 class MultiHeadAttention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017, section 3.2).
@@ -36,17 +39,28 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, present: Tensor | None = None, *, causal: bool = False) -> Tensor:
         """Attend from ``queries`` to ``keys``; ``causal`` hides from query t the keys after t."""
-        query = self._split(self.query(queries))
+        mask = visible(present, queries.shape[-2], causal=causal)
+        return self.attend(queries, self.keys_values(keys), mask, causal=causal and present is None)
+
+    def keys_values(self, keys: Tensor, place: int = 0) -> KeysValues:
+        """Return what ``attend`` needs of keys ``[B, S, W]``, the first of which has this place in its sequence."""
         key, value = (self._split(projected) for projected in self.key_value(keys).chunk(2, -1))
+        return (rotated(key, place) if self.rotary else key), value
+
+    def attend(
+        self,
+        queries: Tensor,
+        keys_values: KeysValues,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        place: int = 0,
+    ) -> Tensor:
+        """Attend from queries ``[B, T, W]``, the first of which has this place, as ``visible`` lets them."""
+        query = self._split(self.query(queries))
         if self.rotary:
-            query, key = rotated(query), rotated(key)
-        attended = scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=visible(present, query.shape[-2], causal=causal),
-            is_causal=causal and present is None,
-        )
+            query = rotated(query, place)
+        attended = scaled_dot_product_attention(query, *keys_values, attn_mask=mask, is_causal=causal)
         merged: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return merged
 

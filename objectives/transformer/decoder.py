@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
+import torch
 from torch import Tensor, nn
 
-from objectives.transformer.attention import MultiHeadAttention
+from objectives.transformer.attention import KeysValues, MultiHeadAttention
 from objectives.transformer.layers import Dropout, FeedForward
 from objectives.transformer.shape import LayerShape
 
@@ -43,6 +47,29 @@ class DecoderLayer(nn.Module):
         tokens = tokens + self.dropout(self.feed_forward(self.feed_forward_norm(tokens)))
         return tokens
 
+    def step(
+        self,
+        token: Tensor,
+        read: KeysValues | None,
+        memory: KeysValues,
+        memory_visible: Tensor | None,
+        *,
+        place: int,
+    ) -> tuple[Tensor, KeysValues]:
+        """Return the next token ``[B, 1, W]`` decoded, in evaluation mode, and what was ``read`` with it.
+
+        Each row of ``memory`` is that of as many sequences beside each other as there are more of these.
+        """
+        normal = self.self_norm(token)
+        key, value = self.self_attention.keys_values(normal, place)
+        if read is not None:
+            key, value = torch.cat([read[0], key], 2), torch.cat([read[1], value], 2)
+        token = token + self.self_attention.attend(normal, (key, value), place=place)
+        together = self.cross_norm(token).view(len(memory[0]), -1, token.shape[-1])
+        token = token + self.cross_attention.attend(together, memory, memory_visible).view(token.shape)
+        token = token + self.feed_forward(self.feed_forward_norm(token))
+        return token, (key, value)
+
 
 class Decoder(nn.Module):
     """Decoder layers, one after the other, and a last normalisation.
@@ -56,6 +83,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(shape) for _ in range(layers))
         self.norm = nn.LayerNorm(shape.width)
 
+    def in_order(self) -> Iterator[DecoderLayer]:
+        """Return the layers, from the tokens on."""
+        return (cast(DecoderLayer, layer) for layer in self.layers)
+
     def forward(
         self,
         tokens: Tensor,
@@ -63,7 +94,7 @@ class Decoder(nn.Module):
         present: Tensor | None = None,
         memory_present: Tensor | None = None,
     ) -> Tensor:
-        for layer in self.layers:
+        for layer in self.in_order():
             tokens = layer(tokens, memory, present, memory_present)
         normal: Tensor = self.norm(tokens)
         return normal

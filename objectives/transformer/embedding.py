@@ -41,10 +41,10 @@ class TokenEmbedding(nn.Module):
         """The table of vectors ``[vocabulary, W]``."""
         return self.tokens.weight
 
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Return the vectors of the tokens at their places."""
+    def forward(self, numbers: Tensor, place: int = 0) -> Tensor:
+        """Return the vectors of tokens of which the first has this place in its sequence."""
         vectors: Tensor = self.tokens(numbers) * self.scale
         if self.positions is not None:
-            vectors = vectors + self.positions(vectors)
+            vectors = vectors + self.positions(vectors, place)
         dropped: Tensor = self.dropout(vectors)
         return dropped

@@ -38,5 +38,5 @@ def by_length(read: Callable[[Tensor], Tensor], numbers: Tensor, pad: int) -> Te
     if not numbers.is_cpu or is_batchedtensor(numbers) or len(numbers) <= TOGETHER:
         return read(without_padding(numbers, pad))
     order = (numbers != pad).sum(1).argsort()
-    outputs = [read(without_padding(numbers[rows], pad)) for rows in order.split(TOGETHER)]
+    outputs = [read(without_padding(numbers[rows], pad)) for rows in torch.split(order, TOGETHER)]
     return torch.cat(outputs)[order.argsort()]

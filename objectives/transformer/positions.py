@@ -27,8 +27,8 @@ def sinusoids(length: int, width: int, device: torch.device) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
 
 
-def rotated(heads: Tensor) -> Tensor:
-    """Turn each pair of numbers of a query or key by an angle that grows with its position.
+def rotated(heads: Tensor, place: int = 0) -> Tensor:
+    """Turn each pair of numbers of a query or key by an angle that grows with its position, from ``place`` on.
 
     The product of a query and a key then depends on how far apart they are, not on where (Su et al., "RoFormer", 2021,
     equation 34): ``(a, b) → (a cos θ - b sin θ, a sin θ + b cos θ)`` with ``θ = t / 10000^(2i / D)``.
@@ -38,7 +38,7 @@ def rotated(heads: Tensor) -> Tensor:
     """
     length, width = heads.shape[-2:]
     paired = width - width % 2
-    angles = _angles(length, paired, heads.device)
+    angles = _angles(place + length, paired, heads.device)[place:]
     cosine, sine = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
     first, second = heads[..., 0:paired:2], heads[..., 1:paired:2]
     turned = torch.stack([first * cosine - second * sine, first * sine + second * cosine], -1).flatten(-2)
@@ -52,8 +52,9 @@ class SinusoidalPositions(nn.Module):
         tokens ``[B, T, W]`` → what is added to each of them, ``[T, W]``.
     """
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        return sinusoids(tokens.shape[-2], tokens.shape[-1], tokens.device).to(tokens.dtype)
+    def forward(self, tokens: Tensor, place: int = 0) -> Tensor:
+        """Return the positions of tokens of which the first has this place."""
+        return sinusoids(place + tokens.shape[-2], tokens.shape[-1], tokens.device)[place:].to(tokens.dtype)
 
 
 class LearnedPositions(nn.Module):
@@ -68,8 +69,9 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(torch.empty(longest, width))
         nn.init.normal_(self.table)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        length = tokens.shape[-2]
+    def forward(self, tokens: Tensor, place: int = 0) -> Tensor:
+        """Return the positions of tokens of which the first has this place."""
+        length = place + tokens.shape[-2]
         if length > len(self.table):
             raise ValueError(f"positions were learned for {len(self.table)} tokens, got a sequence of {length}")
-        return self.table[:length]
+        return self.table[place:length]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from objectives.text.tokenizers import BOS, EOS, PAD
+from objectives.transformer.continuation import Continuation
 
 
 class EncoderDecoder(Protocol):
@@ -21,11 +22,11 @@ class EncoderDecoder(Protocol):
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Return the memory of the source, and where it is no padding."""
 
-    def decode(self, tokens: Tensor, memory: Tensor, memory_present: Tensor) -> Tensor:
-        """Return the decoded tokens."""
+    def begin(self, memory: Tensor, memory_present: Tensor) -> Continuation:
+        """Return the beginning of the targets."""
 
-    def output(self, decoded: Tensor) -> Tensor:
-        """Return the logits."""
+    def following(self, tokens: Tensor, before: Continuation) -> Tensor:
+        """Return the logits of what follows one more token of each target."""
 
 
 @torch.no_grad()
@@ -35,11 +36,11 @@ def greedy(model: EncoderDecoder, source: Tensor, *, longest: int) -> Tensor:
     Shape:
         source ``[B, S]`` → the tokens written ``[B, L]`` with L ≤ longest, ``PAD`` after ``EOS``.
     """
-    memory, present = model.encode(source)
+    before = model.begin(*model.encode(source))
     tokens = source.new_full((len(source), 1), BOS)
     ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     for _ in range(longest):
-        following = _following(model, tokens, memory, present).argmax(-1)
+        following = _following(model, tokens[:, -1], before).argmax(-1)
         tokens = torch.cat([tokens, following.masked_fill(ended, PAD).unsqueeze(1)], 1)
         ended |= following == EOS
         if bool(ended.all()):
@@ -59,8 +60,10 @@ def beam(
     Shape:
         source ``[B, S]`` → the tokens written ``[B, L]``, L ≤ longest, ``PAD`` after ``EOS``, and their worth ``[B]``.
     """
-    memory, present = (kept.repeat_interleave(width, 0) for kept in model.encode(source))
+    memory, present = model.encode(source)
+    before = model.begin(memory, present)
     sources = len(source)
+    first = torch.arange(0, sources * width, width, device=source.device).unsqueeze(1)
     tokens = source.new_full((sources, width, 1), BOS)
     chances = memory.new_full((sources, width), -torch.inf)
     chances[:, 0] = 0.0  # all begin alike: the first tokens come from one of them
@@ -68,7 +71,7 @@ def beam(
     ended = torch.zeros_like(chances, dtype=torch.bool)
     worth = chances
     for _ in range(longest):
-        logits = _following(model, tokens.flatten(0, 1), memory, present)
+        logits = _following(model, tokens[..., -1].flatten(), before)
         steps = _steps(logits.log_softmax(-1).view(sources, width, -1), ended)
         vocabulary = steps.shape[-1]
         lengths = lengths + (~ended).to(lengths.dtype)
@@ -80,14 +83,15 @@ def beam(
         ended = ended.gather(1, parents) | (following == EOS)
         kept = tokens.gather(1, parents.unsqueeze(-1).expand_as(tokens))
         tokens = torch.cat([kept, following.unsqueeze(-1)], -1)
+        before.select((first + parents).flatten())
         if bool((ended | chances.isneginf()).all()):
             break
     return tokens[:, 0, 1:], worth[:, 0]
 
 
-def _following(model: EncoderDecoder, tokens: Tensor, memory: Tensor, present: Tensor) -> Tensor:
+def _following(model: EncoderDecoder, tokens: Tensor, before: Continuation) -> Tensor:
     """Return the logits of the next token ``[B, V]``. Nothing follows by writing padding or another beginning."""
-    logits = model.output(model.decode(tokens, memory, present)[:, -1])
+    logits = model.following(tokens, before)
     logits[:, [PAD, BOS]] = -torch.inf
     return logits
 

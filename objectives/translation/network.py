@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from objectives.text.tokenizers import PAD
+from objectives.transformer.continuation import Continuation
 from objectives.transformer.decoder import Decoder
 from objectives.transformer.embedding import TokenEmbedding
 from objectives.transformer.encoder import Encoder
@@ -77,6 +78,16 @@ class Transformer(nn.Module):
         """Return the decoded tokens ``[B, T, W]``, before the output layer."""
         decoded: Tensor = self.decoder(self.target(tokens), memory, tokens != PAD, memory_present)
         return decoded
+
+    def begin(self, memory: Tensor, memory_present: Tensor) -> Continuation:
+        """Return what ``following`` begins with, for what ``encode`` gave."""
+        return Continuation(self.decoder, memory, memory_present)
+
+    def following(self, tokens: Tensor, before: Continuation) -> Tensor:
+        """Return the logits of what follows one more token of each target, in evaluation mode: ``[N]`` → ``[N, V]``."""
+        decoded = before.step(self.target(tokens.unsqueeze(1), before.length))
+        logits: Tensor = self.output(decoded.squeeze(1))
+        return logits
 
     def forward(self, source: Tensor, tokens: Tensor) -> Tensor:
         """Return the logits of the token after each of ``tokens``; 0 where all are padding and nothing was decoded."""

@@ -60,7 +60,7 @@ def test_gradients_are_silent_where_values_are() -> None:
 def test_numbers_stay_what_they_are(dtype: torch.dtype) -> None:
     outputs = dropped(0.2, torch.full((50, 20), 8, dtype=dtype))
     assert outputs.dtype == dtype
-    assert outputs.double().unique().tolist() == pytest.approx([0, 10], rel=1e-2)
+    assert sorted(set(outputs.flatten().tolist())) == pytest.approx([0, 10], rel=1e-2)
     with torch.autocast("cpu", torch.bfloat16):
         assert dropped(0.2, nn.Linear(4, 4)(torch.ones(2, 4))).dtype == torch.bfloat16
 
