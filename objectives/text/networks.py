@@ -12,7 +12,7 @@ from objectives.text.tokenizers import PAD
 from objectives.transformer.embedding import TokenEmbedding
 from objectives.transformer.encoder import Encoder
 from objectives.transformer.layers import Dropout
-from objectives.transformer.padding import by_length, without_padding
+from objectives.transformer.padding import by_length
 from objectives.transformer.shape import LayerShape
 
 
@@ -83,7 +83,6 @@ class BagOfEmbeddings(nn.Module):
         self.head = nn.Linear(width, outputs)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        numbers = without_padding(numbers, PAD)
         mean = pooled(self.embedding(numbers), numbers != PAD, "mean")
         outputs: Tensor = self.head(self.dropout(mean))
         return outputs

@@ -20,7 +20,8 @@ def sequences(lengths: list[int], width: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "width", "kept"), [([2, 5, 1], 9, 5), ([2, 5], 5, 5), ([0, 0], 4, 1), ([0, 3], 4, 3), ([], 4, 1)]
+    ("lengths", "width", "kept"),
+    [([2, 5, 1], 9, 5), ([2, 5], 5, 5), ([0, 0], 4, 1), ([0, 3], 4, 3), ([], 4, 1), ([9, 29], 40, 32), ([29], 30, 30)],
 )
 def test_the_longest_sequence_says_how_many_columns_stay(lengths: list[int], width: int, kept: int) -> None:
     numbers = sequences(lengths, width)
