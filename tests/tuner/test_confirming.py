@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -35,6 +37,19 @@ def searched(folder: Path, **tables: object) -> Results:
     results = studies.create(folder, **tables)
     studies.work(results)
     return results
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_processes() -> Iterator[None]:
+    """Trainings are done here; that workers share them, and are killed, tests of the command line see."""
+
+    def work(repeated: Results, **_: object) -> None:
+        studies.work(repeated, places=None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tuner.workers.running.run", work)
+        patch.setattr("tuner.workers.running.standby", lambda *_: nullcontext())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +193,15 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
         confirm("quick", seeds=1, workers=1, storage=storage(tmp_path))
 
 
-def test_a_confirmation_that_was_stopped_is_none_yet(tmp_path: Path) -> None:
+def test_a_confirmation_that_was_stopped_is_none_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = searched(tmp_path, training={"epochs": 1}, budget={"trials": 1})
 
-    def stop(confirming: Results) -> None:
-        confirming.storage.request_stop(confirming.study_id)
+    def stopped(repeated: Results, **_: object) -> None:
+        studies.make_worker(repeated, places=2).advance()
 
-    with pytest.raises(tuner.TunerError, match=r"was stopped with \d+ of 400 trainings done"):
-        confirm("quick", seeds=400, workers=1, storage=storage(tmp_path), observer=stop)
+    monkeypatch.setattr("tuner.workers.running.run", stopped)
+    with pytest.raises(tuner.TunerError, match="was stopped with 2 of 5 trainings done; confirm it again"):
+        confirm("quick", workers=1, storage=storage(tmp_path))
     assert results.confirmation is None
 
 

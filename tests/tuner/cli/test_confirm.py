@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
 from tuner import study
 from tuner.errors import StudyNotFoundError
@@ -40,25 +41,17 @@ def confirmed() -> int:
         return 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_what_was_interrupted_goes_on_where_it_was(number: int) -> None:
+def test_what_was_interrupted_goes_on_where_it_was() -> None:
     Path("noisy.py").write_text(NOISY)
     assert tuner("start", "noisy.py:objective", "--trials", "4", "--workers", "2").returncode == 0
     asked = ["confirm", "noisy", "--top", "2", "--seeds", "6", "--workers", "1"]
-    with subprocess.Popen(
-        [*TUNER, *asked], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        until = time.monotonic() + 60
-        while confirmed() < 2 and time.monotonic() < until:
-            time.sleep(0.05)
-        os.killpg(process.pid, number)
-        _, said = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "`tuner confirm noisy --top 2 --seeds 6` continues" in said
-        assert "Traceback" not in said
-    before = confirmed()
-    assert 2 <= before < 12
+    code, said = ended_by(signal.SIGINT, asked, after=1)
+    assert code == 130
+    assert "`tuner confirm noisy --top 2 --seeds 6` continues" in said
+    assert "Traceback" not in said
+    interrupted = confirmed()
+    ended_by(signal.SIGKILL, asked, after=interrupted + 1)
+    assert interrupted < confirmed() < 12
     done = tuner(*asked, "-o", "json")
     assert done.returncode == 0, done.stderr
     assert confirmed() == 12
@@ -67,6 +60,19 @@ def test_what_was_interrupted_goes_on_where_it_was(number: int) -> None:
     assert all(len(one["confirmed"]["value"]["scores"]) == 6 for one in found["candidates"])
     means = [one["confirmed"]["value"]["mean"] for one in found["candidates"]]
     assert means == sorted(means), "what is minimised: the least mean comes first"
+
+
+def ended_by(number: int, asked: list[str], *, after: int) -> tuple[int, str]:
+    """Run a confirmation and send a signal to all its processes after so many trainings; return its code and stderr."""
+    with subprocess.Popen(
+        [*TUNER, *asked], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        until = time.monotonic() + 60
+        while confirmed() < after and time.monotonic() < until:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=60)
+    return process.returncode, said
 
 
 def test_a_person_reads_what_was_luck(run: Run) -> None:
@@ -98,8 +104,8 @@ def test_a_person_reads_what_was_luck(run: Run) -> None:
     ],
 )
 def test_what_cannot_be_confirmed_is_said_in_a_line(run: Run, arguments: tuple[str, ...], code: int, said: str) -> None:
-    results = run("start", "iris", "--trials", "1", "--workers", "1", "-S", "training.epochs=1", "-q")
-    assert results.exit_code == 0
+    studies.create(Path(), name="iris")
+    studies.work(study.load("iris"))
     refused = run("confirm", *arguments)
     assert refused.exit_code == code
     assert refused.stderr.startswith(f"Error: {said}")
