@@ -137,6 +137,8 @@ class Holder:
         entry = self._pending.get(trial_id)
         if entry is None:
             entry = self._pending[trial_id] = Unwritten(token=token)
+            if token is not None:
+                self._keep()  # the thread does not rest before the entry is written
         return entry
 
     def _flush(self, *, durable: bool) -> tuple[set[int], set[int]]:

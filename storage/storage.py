@@ -168,10 +168,7 @@ class SQLStorage(Coordination, BaseStorage):
 
     def _written(self, trial_id: int, held: HeldTrial | None, *, tell: bool = False) -> None:
         """Leave the change to the batch or to the thread behind, or commit it now."""
-        if self._batching():
-            return
-        if held is not None and not tell:
-            self._keep()
+        if self._batching() or (held is not None and not tell):
             return
         _, finished = self._flush(durable=True)
         if held is not None:
