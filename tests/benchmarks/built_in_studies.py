@@ -1,8 +1,8 @@
 """What the built-in studies reach on their test parts, beside simple answers to the same question.
 
-The best trial of a study is trained again (the same curve: its seed is its own) and scored on the test part, which the
-search has not seen. An exact match is that of greedy decoding: a network that foretells every token after the right
-ones writes the same by itself.
+The study is confirmed: of its five best configurations, the best by fresh seeds on the validation part is scored on the
+test part, which the search has not seen. An exact match is that of greedy decoding: a network that foretells every
+token after the right ones writes the same by itself.
 
 python -m tests.benchmarks.built_in_studies [--trials N] [--workers N] STUDY...
 """
@@ -31,11 +31,7 @@ from tests.benchmarks.simple_answers import (
 )
 from tuner.assessment import decoded_metrics
 from tuner.loading import LoadedTrainable, load_objective
-from tuner.members import make_member
 from tuner.results import Results
-from tuner.trainable import Trainable
-from tuner.training import Cohort, Dataset, Member, predict
-from tuner.training.randomness import derive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,51 +93,38 @@ def row(name: str, *, trials: int | None, workers: int) -> str:
     study = STUDIES[name]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        results = tuner.start(
-            name, trials=trials or study.trials, workers=workers, storage=f"sqlite:///{Path(folder) / 'tuner.db'}"
-        )
+        storage = f"sqlite:///{Path(folder) / 'tuner.db'}"
+        results = tuner.start(name, trials=trials or study.trials, workers=workers, storage=storage)
         seconds = time.perf_counter() - began
-        best = results.best()[0]
+        found = tuner.confirm(name, workers=workers, storage=storage)
         metric = results.metric_names[0]
-        validation = best.values[metric]
-        tuned, answers = tested(results, best.number, study)
+        answers = answered(results, found.chosen.trial, study)
     said = ", ".join(f"{yardstick} {score:.3f}" for yardstick, score in answers)
+    tested, confirmed = (
+        f"{estimate.mean:.3f} ± {estimate.half_width or 0:.3f}"
+        for estimate in (found.test[metric], found.chosen.confirmed[metric])
+    )
     return (
-        f"| `{name}` | {study.task} | {said} | **{tuned:.3f}** {metric} (validation {validation:.3f}; "
-        f"{len(results.trials())} trials, {seconds:.0f} s) |"
+        f"| `{name}` | {study.task} | {said} | **{tested}** {metric} (validation {confirmed}, "
+        f"found {found.chosen.searched[metric]:.3f}; {len(results.trials())} trials, {seconds:.0f} s) |"
     )
 
 
-def tested(results: Results, number: int, study: BuiltIn) -> tuple[float, list[tuple[str, float]]]:
-    """Return the first metric on the test part: of a trial that is trained again, and of the yardsticks by name."""
-    trainable, dataset, member = trained_again(results, number)
-    seen = dataset if member.dataset is None else member.dataset
-    metric = decoded_metrics(trainable)[0]
-    part = unseen(seen)
-
-    def score(outputs: Tensor) -> float:
-        return float(metric(outputs.unsqueeze(0), part.targets))
-
-    answers = [(yardstick.name, score(yardstick.answer(trainable, seen))) for yardstick in study.yardsticks]
-    return score(predict(member.module, part.inputs)), answers
-
-
-def trained_again(results: Results, number: int) -> tuple[Trainable, Dataset, Member]:
-    """Return a trial's objective, data and member, trained as it was, with its best epoch's weights."""
+def answered(results: Results, number: int, study: BuiltIn) -> list[tuple[str, float]]:
+    """Return the first metric of the yardsticks on the test part, by name; texts are cut as the trial cuts them."""
     spec = results.spec
     assert spec is not None
     loaded = load_objective(spec, where=results.name)
     assert isinstance(loaded, LoadedTrainable)
     trainable = loaded.trainable
-    dataset = trainable.load()
     params = loaded.space.suggest(FixedTrial(dict(results.trial(number).params)))
-    seed = derive(spec.seed, "trial", number)
-    member = make_member(trainable, dataset, params, spec.training, number=number, seed=seed)
-    cohort = Cohort(dataset, decoded_metrics(trainable))
-    cohort.join(member)
-    while len(cohort):
-        cohort.epoch()
-    return trainable, dataset, member
+    seen = trainable.encode(trainable.load(), params)
+    metric, part = decoded_metrics(trainable)[0], unseen(seen)
+
+    def score(outputs: Tensor) -> float:
+        return float(metric(outputs.unsqueeze(0), part.targets))
+
+    return [(yardstick.name, score(yardstick.answer(trainable, seen))) for yardstick in study.yardsticks]
 
 
 if __name__ == "__main__":
