@@ -163,6 +163,16 @@ def seeds_told(found: Confirmation) -> str:
     return f"{found.seeds} fresh seed{'s' * (found.seeds != 1)}"
 
 
+def caveats(found: Confirmation) -> list[str]:
+    """Return what a reader should know before believing a confirmation."""
+    if not found.test:
+        return ["No test part judges the chosen one: the validation part chose, and so flatters."]
+    if found.looks > 1:
+        times = f"The test part has been looked at {found.looks} times for this study"
+        return [f"{times}: to choose by what it says would spoil it."]
+    return []
+
+
 def interval(estimate: Estimate) -> str:
     """Return ``0.9800 ± 0.0021``: the mean over the seeds, and half of its 95 % interval."""
     if estimate.half_width is None:

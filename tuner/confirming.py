@@ -204,13 +204,15 @@ def _marked(one: Candidate, best: Candidate, metric: str) -> Candidate:
 
 def _over_seeds(scores: Sequence[float]) -> Estimate:
     """Return the estimate from one score a seed; its interval is Student's."""
-    return Estimate(scores=tuple(scores), half_width=_student(scores) if len(scores) > 1 else None)
+    return Estimate(scores=tuple(scores), half_width=_student(scores))
 
 
-def _student(scores: Sequence[float]) -> float:
+def _student(scores: Sequence[float]) -> float | None:
+    """Return Student's half width; ``None`` for one score, or equal ones, which tell of no spread: they are too few."""
     from scipy.stats import t
 
-    return float(t.ppf((1 + LEVEL) / 2, len(scores) - 1)) * stdev(scores) / math.sqrt(len(scores))
+    spread = stdev(scores) if len(scores) > 1 else 0.0
+    return float(t.ppf((1 + LEVEL) / 2, len(scores) - 1)) * spread / math.sqrt(len(scores)) if spread else None
 
 
 def _differ(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -305,15 +307,17 @@ def _scores(networks: _Networks) -> dict[str, Estimate]:
         values = score.tolist()
         if not all(map(math.isfinite, values)):
             continue
-        by_seeds = _student(values) if len(values) > 1 else None
-        by_samples = None if whole is None else 1.96 * _samples_error(metric, whole, part.targets)
-        known = [width for width in (by_seeds, by_samples) if width is not None]
+        by_samples = 0.0 if whole is None else 1.96 * _samples_error(metric, whole, part.targets)
+        known = [width for width in (_student(values), by_samples) if width]
         found[metric.name] = Estimate(scores=tuple(values), half_width=math.hypot(*known) if known else None)
     return found
 
 
 def _samples_error(metric: Decoded, outputs: Tensor, targets: Tensor) -> float:
-    """Return the standard error of the mean score over the seeds that the choice of samples brings."""
+    """Return the standard error of the mean score over the seeds that the choice of samples brings.
+
+    It is 0 where all answers are right: samples that hold no mistake cannot tell how many others would.
+    """
     import torch
 
     chance = torch.Generator().manual_seed(0)

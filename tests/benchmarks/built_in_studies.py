@@ -101,7 +101,7 @@ def row(name: str, *, trials: int | None, workers: int) -> str:
         answers = answered(results, found.chosen.trial, study)
     said = ", ".join(f"{yardstick} {score:.3f}" for yardstick, score in answers)
     tested, confirmed = (
-        f"{estimate.mean:.3f} ± {estimate.half_width or 0:.3f}"
+        f"{estimate.mean:.3f}" + (f" ± {estimate.half_width:.3f}" if estimate.half_width is not None else "")
         for estimate in (found.test[metric], found.chosen.confirmed[metric])
     )
     return (

@@ -93,7 +93,7 @@ def test_the_interval_of_fresh_seeds_is_students_and_the_best_mean_is_chosen(fir
     for one in found.candidates:
         scores = one.confirmed["accuracy"].scores
         expected = t.ppf(0.975, 2) * stdev(scores) / math.sqrt(3)
-        assert one.confirmed["accuracy"].half_width == pytest.approx(expected)
+        assert one.confirmed["accuracy"].half_width == (pytest.approx(expected) if expected else None)
         assert fmean(scores) <= found.chosen.confirmed["accuracy"].mean
     assert found.chosen.as_good
 
@@ -124,6 +124,19 @@ def test_the_test_part_scores_the_chosen_ones_networks(first: tuple[Path, Confir
     by_samples = 1.96 * math.sqrt(mean * (1 - mean) / len(dataset.test))
     by_seeds = t.ppf(0.975, 2) * stdev(expected) / math.sqrt(3)
     assert by_samples / 2 < half_width < 2 * math.hypot(by_samples, by_seeds)
+
+
+def test_scores_that_are_equal_tell_nothing_of_their_spread(tmp_path: Path) -> None:
+    rows = ["x,y,part", *(f"{i % 2},{i % 2},{part}" for part in ("training", "validation", "test") for i in range(40))]
+    (tmp_path / "easy.csv").write_text("\n".join(rows))
+    data = {"source": str(tmp_path / "easy.csv"), "target": "y", "split_column": "part"}
+    searched(tmp_path, data=data, training={"epochs": 10}, space={"learning_rate": 0.01}, budget={"trials": 1})
+    found = confirm("quick", seeds=2, workers=1, storage=storage(tmp_path))
+    for estimate in (found.chosen.confirmed["accuracy"], found.test["accuracy"]):
+        assert (estimate.mean, estimate.half_width) == (1.0, None)
+    loss = found.test["log_loss"].half_width
+    assert loss is not None
+    assert loss > 0
 
 
 def test_what_was_found_stays_with_the_study_and_is_not_found_twice(confirmed: tuple[Path, Confirmation]) -> None:

@@ -12,7 +12,7 @@ from tuner import attributes
 from tuner.cli.options import common, quiet, study_argument, workers_option
 from tuner.cli.printing import again, hint, print_data, wrapped
 from tuner.cli.tables import print_table, terminal_width
-from tuner.columns import candidate_columns, confirmed_told, interval, seeds_told, standing, tested_columns
+from tuner.columns import candidate_columns, caveats, confirmed_told, interval, seeds_told, standing, tested_columns
 from tuner.confirmation import confirming_study
 from tuner.output import score
 
@@ -70,13 +70,8 @@ def _print(found: Confirmation) -> None:
     if found.test:
         click.echo()
         print_table(tested_columns(found))
-    else:
-        hint("\nNo test part judges it: the validation part chose, and so flatters.")
-    if found.looks > 1:
-        hint(
-            f"\nThe test part has been looked at {found.looks} times for this study: to choose by what it says would "
-            "spoil it."
-        )
+    for caveat in caveats(found):
+        hint(f"\n{caveat}")
 
 
 def _outcome(found: Confirmation) -> str:

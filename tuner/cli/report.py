@@ -20,7 +20,7 @@ def report(study: str, to: str | None, force: bool, storage: str | None) -> None
 
     \b
     tuner report churn
-    tuner report churn --to reports/churn.html
+    tuner report churn --to first_search.html
     """
     from tuner.reporting.report import report as write
 

@@ -10,6 +10,7 @@ from tuner import attributes
 from tuner.columns import (
     Column,
     candidate_columns,
+    caveats,
     example_columns,
     interval,
     outcome_columns,
@@ -213,16 +214,11 @@ def confirmation(study: Snapshot, page: Page) -> Iterator[str]:
     for metric in found.chosen.searched:
         yield page.chart(charts.seeds(found, metric))
     yield table(candidate_columns(found))
-    if not found.test:
-        yield paragraph("No test part judges the chosen one: the validation part chose, and so flatters.")
-        return
-    yield paragraph(f"Trial {found.chosen.trial} on the {found.test_samples} samples of the test part:")
-    yield table(tested_columns(found))
-    if found.looks > 1:
-        yield paragraph(
-            f"The test part has been looked at {found.looks} times for this study: to choose by what it says would "
-            "spoil it."
-        )
+    if found.test:
+        yield paragraph(f"Trial {found.chosen.trial} on the {found.test_samples} samples of the test part:")
+        yield table(tested_columns(found))
+    for caveat in caveats(found):
+        yield paragraph(caveat)
 
 
 def failures(study: Snapshot, page: Page) -> Iterator[str]:

@@ -60,8 +60,6 @@ def drawn(
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_the_first_trials_have_their_configurations_and_the_sampler_goes_on(name: str, options: dict[str, Any]) -> None:
-    if name == "cmaes":
-        pytest.importorskip("cmaes")
     first: tuple[dict[str, Scalar], ...] = ({"x": 1, "c": "b"}, {"n": 64}, {}, {"x": 0.5, "n": 3.0, "c": "a"})
     trials = drawn(name, first, options=options)
     for trial, configuration in zip(trials, first, strict=False):
