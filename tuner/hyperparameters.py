@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuner.errors import SpecError, UsageError
+from tuner.parsing import parse_parameter
 from tuner.sections import nearest
-from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space, parse_parameter
+from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space
 from tuner.training.recipe import OPTIMIZERS, SCHEDULES
 
 

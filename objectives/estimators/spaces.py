@@ -8,8 +8,9 @@ from typing import Any
 from sklearn.base import clone
 
 from tuner.errors import SpecError
+from tuner.parsing import parse_parameter
 from tuner.sections import nearest
-from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space, parse_parameter
+from tuner.space import Choices, Fixed, Parameter, Range, Scalar, Space
 
 _FOREST = {"n_estimators": "50..500:log", "max_features": "0.1..1.0", "min_samples_leaf": "1..20:log"}
 _BOOSTING = {

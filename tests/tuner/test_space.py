@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tuner.errors import SpecError, UsageError
 from tuner.hyperparameters import TRAINING, Hyperparameter, build_space
-from tuner.space import Choices, Fixed, Range, Space, parse_parameter, widened
+from tuner.parsing import parse_parameter
+from tuner.space import Choices, Fixed, Range, Space, widened
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from tuner.loading import LoadedTrainable, load_objective
-from tuner.space import parse_parameter
+from tuner.parsing import parse_parameter
 from tuner.spec import parse_spec
 from tuner.template import study_template, written
 
