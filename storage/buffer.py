@@ -138,21 +138,25 @@ def write(database: Database, connection: Connection, pending: Mapping[int, Unwr
     return lost, finished
 
 
-def shortcut(pending: Mapping[int, Unwritten]) -> Shortcut[tuple[set[int], set[int]]] | None:
-    """Return :func:`write` for the case that every trial is still held; None where not all of them are leased."""
+def shortcut(pending: Mapping[int, Unwritten], *, durable: bool) -> Shortcut[tuple[set[int], set[int]]] | None:
+    """Return :func:`write` for the case that every trial is still held and its rows are new.
+
+    None where not all of the trials are leased.
+    """
     tokens = {trial_id: entry.token for trial_id, entry in pending.items() if entry.token is not None}
     if not tokens or len(tokens) < len(pending):
         return None
     fence = {"trials": direct.array(tokens), "tokens": direct.array(tokens.values()), "all": len(tokens)}
 
     def commands() -> tuple[Command]:
-        return (bulk.all_at_once(_changes(pending), Guard(query=_LOCK_ALL_HELD, values=fence)),)
+        guard = Guard(query=_LOCK_ALL_HELD if durable else _LOCK_ALL_HELD_LAZILY, values=fence)
+        return (bulk.all_at_once(_changes(pending), guard),)
 
     return Shortcut(commands=commands, result=lambda rows: (set(), set()) if rows[0][0] else None)
 
 
 def _changes(pending: Mapping[int, Unwritten]) -> Changes:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TARGETS}
+    rows: dict[str, list[bulk.Row]] = {name: [] for name in _TARGETS}
     for trial_id, entry in sorted(pending.items()):
         _collect(rows, trial_id, entry)
     return [(target, rows[name]) for name, target in _TARGETS.items()]
@@ -167,11 +171,13 @@ _TARGETS = {
         table=schema.trial_params,
         keys=("trial_id", "param_name"),
         columns=("trial_id", "param_name", "param_value", "distribution_json"),
+        once=True,
     ),
     "reports": Target(
         table=schema.trial_intermediate_values,
         keys=("trial_id", "step"),
         columns=("trial_id", "step", "intermediate_value", "intermediate_value_type"),
+        once=True,
     ),
     "user_attrs": _attributes(schema.trial_user_attributes),
     "system_attrs": _attributes(schema.trial_system_attributes),
@@ -179,14 +185,19 @@ _TARGETS = {
         table=schema.trial_values,
         keys=("trial_id", "objective"),
         columns=("trial_id", "objective", "value", "value_type"),
+        once=True,
     ),
     "epochs": Target(
-        table=schema.tuner_epochs, keys=("trial_id", "epoch"), columns=("trial_id", "epoch", "values_json")
+        table=schema.tuner_epochs,
+        keys=("trial_id", "epoch"),
+        columns=("trial_id", "epoch", "values_json"),
+        once=True,
     ),
     "checkpoints": Target(
         table=schema.tuner_checkpoints,
         keys=("trial_id", "epoch"),
         columns=("trial_id", "epoch", "uri", "bytes", "sha256"),
+        once=True,
     ),
     "told": Target(
         table=schema.trials, keys=("trial_id",), columns=("trial_id", "state", "datetime_complete"), exists=True
@@ -219,6 +230,9 @@ _LOCK_ALL_HELD = """
         FOR UPDATE OF trials, tuner_leases
     ) AS held
 """
+_LOCK_ALL_HELD_LAZILY = _LOCK_ALL_HELD.replace(
+    "AS holds", "AND set_config('synchronous_commit', 'off', true) = 'off' AS holds"
+)  # as engine's SET LOCAL: until the statement's own transaction has ended
 
 
 def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:
@@ -248,38 +262,21 @@ def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[lis
     return held, lost, finished
 
 
-def _collect(rows: dict[str, list[dict[str, Any]]], trial_id: int, entry: Unwritten) -> None:
-    for name, (value, text) in entry.params.items():
-        rows["params"].append(
-            {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
-        )
-    for step, value in entry.reports.items():
-        number, kind = stored_report(value)
-        rows["reports"].append(
-            {
-                "trial_id": trial_id,
-                "step": step,
-                "intermediate_value": number,
-                "intermediate_value_type": kind,
-            }
-        )
-    for target in ("user_attrs", "system_attrs"):
-        for key, text in getattr(entry, target).items():
-            rows[target].append({"trial_id": trial_id, "key": key, "value_json": text})
-    for objective, value in enumerate(entry.values or ()):
-        number, value_kind = stored_value(value)
-        rows["values"].append({"trial_id": trial_id, "objective": objective, "value": number, "value_type": value_kind})
-    for epoch, text in entry.epochs.items():
-        rows["epochs"].append({"trial_id": trial_id, "epoch": epoch, "values_json": text})
-    for epoch, (uri, size, sha256) in entry.checkpoints.items():
-        rows["checkpoints"].append({"trial_id": trial_id, "epoch": epoch, "uri": uri, "bytes": size, "sha256": sha256})
+def _collect(rows: dict[str, list[bulk.Row]], trial_id: int, entry: Unwritten) -> None:
+    """Add the rows of a trial, each in the order of its target's columns."""
+    rows["params"] += [(trial_id, name, value, text) for name, (value, text) in entry.params.items()]
+    rows["reports"] += [(trial_id, step, *stored_report(value)) for step, value in entry.reports.items()]
+    rows["user_attrs"] += [(trial_id, key, text) for key, text in entry.user_attrs.items()]
+    rows["system_attrs"] += [(trial_id, key, text) for key, text in entry.system_attrs.items()]
+    rows["values"] += [(trial_id, place, *stored_value(value)) for place, value in enumerate(entry.values or ())]
+    rows["epochs"] += [(trial_id, epoch, text) for epoch, text in entry.epochs.items()]
+    rows["checkpoints"] += [(trial_id, epoch, *where) for epoch, where in entry.checkpoints.items()]
     if entry.state is not None:
-        completed = to_utc(entry.completed)
-        rows["told"].append({"trial_id": trial_id, "state": entry.state.name, "datetime_complete": completed})
+        rows["told"].append((trial_id, entry.state, to_utc(entry.completed)))
         if entry.token is not None:
-            rows["ended"].append({"trial_id": trial_id, "expires": None})
+            rows["ended"].append((trial_id, None))
     elif entry.progressed:  # PostgreSQL updates a row once a statement
-        rows["progressed"].append({"trial_id": trial_id, "losses": 0})
+        rows["progressed"].append((trial_id, 0))
 
 
 def to_json(value: Any) -> str:

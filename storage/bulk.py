@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Enum, Float, Integer, bindparam, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from storage import direct
@@ -33,9 +31,11 @@ class Target:
     keys: tuple[str, ...]
     columns: tuple[str, ...]  # of every row, the keys among them
     exists: bool = False  # the rows are there and are updated; otherwise they are inserted, or updated if there
+    once: bool = False  # nobody but us writes the rows, and as a rule only once
 
 
-Changes = Sequence[tuple[Target, list[dict[str, Any]]]]
+Row = tuple[Any, ...]
+Changes = Sequence[tuple[Target, list[Row]]]  # rows of values in the order of the target's columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +52,21 @@ def write(connection: Connection, changes: Changes) -> None:
     if not changes:
         return
     if connection.dialect.name == "postgresql":
-        command = all_at_once(changes)
+        command = _command(changes, _NO_GUARD, {}, anew=False)
         with direct.driver_errors(connection, command.statement):
             direct.execute(connection, command)
         return
     for target, rows in changes:
         if target.exists:
             (key,) = target.keys
-            values = [{("of_" + name if name == key else name): value for name, value in row.items()} for row in rows]
-            connection.execute(_update(target), values)
+            names = ["of_" + name if name == key else name for name in target.columns]
+            connection.execute(_update(target), _named(names, rows))
         else:
-            connection.execute(_upsert(connection.dialect.name, target), rows)
+            connection.execute(_upsert(connection.dialect.name, target), _named(target.columns, rows))
+
+
+def _named(names: Sequence[str], rows: list[Row]) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 @functools.lru_cache(maxsize=64)
@@ -85,49 +89,64 @@ def _update(target: Target) -> Update:
     return update(target.table).where(target.table.c[key] == bindparam("of_" + key)).values(values)
 
 
-def all_at_once(changes: Changes, guard: Guard | None = None) -> Command:
-    """Return PostgreSQL's one statement for all targets; its answer is the guard's, on which all depends."""
-    changes = [(target, rows) for target, rows in changes if rows]
-    statement = _all_at_once(tuple(target for target, _ in changes), _NO_GUARD if guard is None else guard.query)
-    values: dict[str, Any] = {} if guard is None else dict(guard.values)
+def all_at_once(changes: Changes, guard: Guard) -> Command:
+    """Return PostgreSQL's one statement for all targets; its answer is the guard's, on which all depends.
+
+    Rows that are written once as a rule are taken to be new: where one is there already, the whole statement fails
+    with an IntegrityError, and :func:`write` is the way.
+    """
+    return _command([(target, rows) for target, rows in changes if rows], guard.query, guard.values, anew=True)
+
+
+def _command(changes: Changes, guard: str, guarding: Mapping[str, Any], *, anew: bool) -> Command:
+    values = dict(guarding)
     for place, (target, rows) in enumerate(changes):
-        values[f"rows{place}"] = json.dumps(rows, default=_plain)
-        if target.exists:
-            values[f"ids{place}"] = direct.array([row[target.keys[0]] for row in rows])
-    return Command(statement=statement, values=values)
+        for name, column in zip(target.columns, zip(*rows, strict=True), strict=True):
+            values[f"{name}{place}"] = _array(target.table.c[name], column)
+    return Command(statement=_all_at_once(tuple(target for target, _ in changes), guard, anew), values=values)
 
 
 @functools.lru_cache(maxsize=256)
-def _all_at_once(targets: tuple[Target, ...], guard: str) -> str:
-    """Return one statement that takes the rows of each target as a JSON text."""
-    parts = "".join(f", part{place} AS ({_part(target, place)})" for place, target in enumerate(targets))
+def _all_at_once(targets: tuple[Target, ...], guard: str, anew: bool) -> str:
+    """Return one statement that takes the rows of each target as an array for each column."""
+    parts = "".join(f", part{place} AS ({_part(target, place, anew)})" for place, target in enumerate(targets))
     return f"WITH guard AS MATERIALIZED ({guard}){parts} SELECT holds FROM guard"  # noqa: S608
 
 
-def _part(target: Target, place: int) -> str:
+def _part(target: Target, place: int, anew: bool) -> str:
     # Every name in it is the schema's.
-    types = ", ".join(f"{name} {_type(target.table.c[name])}" for name in target.columns)
-    rows = f"json_to_recordset(CAST(%(rows{place})s AS json)) AS r({types})"
-    updated = [name for name in target.columns if name not in target.keys]
     table, columns = target.table.name, ", ".join(target.columns)
+    arrays = {name: f"CAST(%({name}{place})s AS {_type(target.table.c[name])}[])" for name in target.columns}
+    rows = f"unnest({', '.join(arrays.values())}) AS r({columns})"
+    updated = [name for name in target.columns if name not in target.keys]
     if target.exists:
         assigned = ", ".join(f"{name} = r.{name}" for name in updated)
         (key,) = target.keys
         # The ids a second time: PostgreSQL cannot guess that r is short, and would read the whole table.
-        few = f"{table}.{key} = ANY(CAST(%(ids{place})s AS integer[]))"
+        few = f"{table}.{key} = ANY({arrays[key]})"
         return f"UPDATE {table} SET {assigned} FROM {rows} WHERE {table}.{key} = r.{key} AND {few} AND {_GUARD}"  # noqa: S608
+    insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows} WHERE {_GUARD}"  # noqa: S608
+    if anew and target.once:  # a fifth less work
+        return insert
     assigned = ", ".join(f"{name} = excluded.{name}" for name in updated)
-    conflict = f"ON CONFLICT ({', '.join(target.keys)}) DO UPDATE SET {assigned}"
-    return f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows} WHERE {_GUARD} {conflict}"  # noqa: S608
+    return f"{insert} ON CONFLICT ({', '.join(target.keys)}) DO UPDATE SET {assigned}"
 
 
 def _type(column: Column[Any]) -> str:
     return str(column.type.compile(dialect=_POSTGRESQL))
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{value!r} cannot be stored")
+def _array(column: Column[Any], values: Row) -> str:
+    """Return the values as the text of a PostgreSQL array, several times quicker than the driver does."""
+    if isinstance(column.type, Integer | Float):
+        elements = json.dumps(values)[1:-1]
+    elif isinstance(column.type, Enum):
+        elements = ",".join([value.name for value in values])
+    else:
+        elements = ",".join(["NULL" if value is None else _quoted(str(value)) for value in values])
+    return "{" + elements + "}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

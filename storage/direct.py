@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,10 +32,11 @@ class Command:
 class Shortcut(Generic[T]):
     """The common case of a unit of work as one transaction that needs no answer on its way.
 
-    It is tried once and first; it either does all of the work or changes nothing.
+    It is tried once and first; it either does all of the work or changes nothing. A row that is there already
+    (IntegrityError) is not the common case.
     """
 
-    commands: Callable[[], Sequence[Command]]
+    commands: Callable[[], Sequence[Command]]  # one alone says itself if it may reach the disk later
     result: Callable[[list[Row]], T | None]  # of the last command's rows; None: not the common case
 
 
@@ -66,6 +67,8 @@ def driver_errors(connection: Connection, statement: str | None = None) -> Itera
         yield
     except (dbapi.OperationalError, dbapi.InterfaceError) as error:
         raise OperationalError(statement, None, error, connection_invalidated=False) from error
+    except dbapi.IntegrityError as error:
+        raise IntegrityError(statement, None, error, connection_invalidated=False) from error
     except dbapi.Error as error:
         raise DBAPIError(statement, None, error, connection_invalidated=False) from error
 

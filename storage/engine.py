@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Double, bindparam, create_engine, event, literal_column
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from storage import direct, sqlite_file, urls
@@ -80,9 +80,10 @@ class Database:
         def attempt(tries: int) -> T:
             connection = self._connect()
             if shortcut is not None and tries == 0 and self.dialect == "postgresql":
-                done = self._at_once(connection, shortcut, durable)
-                if done is not None:
-                    return done
+                with suppress(IntegrityError):
+                    done = self._at_once(connection, shortcut, durable)
+                    if done is not None:
+                        return done
             try:
                 with ExitStack() as self._rest:
                     self._begin(connection, durable)
@@ -194,7 +195,7 @@ class Database:
 
     def _at_once(self, connection: Connection, shortcut: Shortcut[T], durable: bool) -> T | None:
         commands = shortcut.commands()
-        if len(commands) == 1 and durable:
+        if len(commands) == 1:
             return shortcut.result(_alone(connection, commands[0]))
         try:
             with direct.pipeline(connection):

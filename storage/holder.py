@@ -156,7 +156,7 @@ class Holder:
             try:
                 if needs_ours:
                     self._need_our_tables()
-                shortcut = None if attrs else buffer.shortcut(pending)
+                shortcut = None if attrs else buffer.shortcut(pending, durable=durable)
                 work = partial(self._write, pending, attrs)
                 lost, finished = self.database.write(work, durable=durable, shortcut=shortcut)
             except StorageError as error:

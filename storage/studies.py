@@ -84,7 +84,7 @@ def create_whole(connection: Connection, new: NewStudy) -> int:
 
 def write_attributes(connection: Connection, table: Table, study_id: int, texts: Mapping[str, str]) -> None:
     """Write the study's user or system attributes, given as JSON."""
-    rows = [{"study_id": study_id, "key": key, "value_json": text} for key, text in texts.items()]
+    rows = [(study_id, key, text) for key, text in texts.items()]
     target = Target(table=table, keys=("study_id", "key"), columns=("study_id", "key", "value_json"))
     bulk.write(connection, [(target, rows)])
 
@@ -197,7 +197,7 @@ def set_ours(connection: Connection, study_id: int, column: str, value: Any) -> 
     """
     require(connection, study_id)
     target = Target(table=schema.tuner_studies, keys=("study_id",), columns=("study_id", column))
-    bulk.write(connection, [(target, [{"study_id": study_id, column: value}])])
+    bulk.write(connection, [(target, [(study_id, value)])])
 
 
 def folder(connection: Connection, study_id: int) -> str:

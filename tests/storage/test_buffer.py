@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -82,6 +83,51 @@ def test_reports_reach_the_database_behind_the_back_of_the_training(worker: Open
     storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
     while not other.get_trial(claim.trial_id).intermediate_values:
         pass  # the test's time limit is the limit
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_was_written_before_is_written_over(worker: Open, durable: bool) -> None:
+    storage, other = worker(), worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    for round_ in range(3):
+        storage.set_trial_param(claim.trial_id, "x", round_ / 4, FloatDistribution(0, 1))
+        storage.set_trial_intermediate_value(claim.trial_id, 0, float(round_))
+        storage.set_trial_intermediate_value(claim.trial_id, 1 + round_, float(round_))
+        storage.set_trial_user_attr(claim.trial_id, "round", round_)
+        storage.record_epoch(claim.trial_id, 0, {"training_loss": float(round_)})
+        if durable:
+            storage.flush()
+        else:
+            assert storage.write_behind()
+    seen = other.get_trial(claim.trial_id)
+    assert (seen.params, seen.user_attrs) == ({"x": 0.5}, {"round": 2})
+    assert seen.intermediate_values == {0: 2.0, 1: 0.0, 2: 1.0, 3: 2.0}
+    assert other.epochs(claim.trial_id) == [(0, {"training_loss": 2.0})]
+
+
+def test_names_texts_and_numbers_of_every_kind_are_written_as_they_are(worker: Open) -> None:
+    storage, other = worker(), worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE] * 4)
+    names = ["", "a,b", "{a}", 'a"b', "a\\b", "a\\", "NULL", "tab\tline\nend", "ü – 漢 🙂", "'; --", "%(x)s %"]
+    (claim,) = storage.claim(study_id, 1)
+    for place, name in enumerate(names):
+        storage.set_trial_param(claim.trial_id, name, place, CategoricalDistribution(tuple(names)))
+        storage.set_trial_user_attr(claim.trial_id, name, [name, None])
+        storage.set_trial_system_attr(claim.trial_id, name, {name: "NULL"})
+    reports: list[Any] = [np.float64(0.1), np.float32(1 / 3), 1e-300, 1.7976931348623157e308, -0.0, 2**53 + 1, True]
+    for step, report in enumerate(reports):
+        storage.set_trial_intermediate_value(claim.trial_id, step, report)
+    storage.set_trial_state_values(
+        claim.trial_id, TrialState.COMPLETE, [np.float64(1 / 3), float("inf"), float("-inf"), 0]
+    )
+    seen = other.get_trial(claim.trial_id)
+    assert seen == storage.get_trial(claim.trial_id)
+    assert seen.params == {name: name for name in names}
+    assert seen.user_attrs == {name: [name, None] for name in names}
+    assert seen.system_attrs == {name: {name: "NULL"} for name in names}
+    assert seen.intermediate_values == {step: float(report) for step, report in enumerate(reports)}
+    assert seen.values == [1 / 3, float("inf"), float("-inf"), 0.0]
 
 
 def test_flushing_leaves_nothing_behind(worker: Open) -> None:
@@ -171,3 +217,18 @@ def test_a_tell_waits_for_the_disk_and_a_report_does_not(worker: Open) -> None:
     assert synchronous() == 1  # NORMAL: survives this process, not a power cut
     storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
     assert synchronous() == 2  # FULL
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_report_is_committed_before_the_servers_disk_has_it(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    behind = "SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()"
+
+    def written_behind(step: int) -> bool:
+        storage.set_trial_intermediate_value(claim.trial_id, step, 1.0)
+        assert storage.write_behind()
+        return storage.database.read(lambda c: bool(c.exec_driver_sql(behind).scalar_one()))
+
+    assert any(written_behind(step) for step in range(20))  # unless the server's own thread was quicker
