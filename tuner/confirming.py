@@ -96,7 +96,7 @@ def candidates(
     Raises:
         TunerError: as :func:`confirm`.
     """
-    from tuner.workers.running import plan
+    from tuner.workers.planning import plan
 
     for option, count in (("--top", top), ("--seeds", seeds)):
         if count < 1:

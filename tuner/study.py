@@ -150,6 +150,7 @@ def start(
     timeout: float | str | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     storage: str | None = None,
     observer: Observer | None = None,
 ) -> Results:
@@ -159,6 +160,7 @@ def start(
         source, data, target, settings: see :func:`read_spec`.
         name, trials, timeout, seed: override the study file's.
         workers: processes; by default one a core, or one a GPU.
+        ray: the address of a Ray cluster, as ``ray.init`` takes it, whose nodes run the workers.
         storage: a database URL, see :func:`storage_url`.
         observer: sees the study while it runs.
 
@@ -168,17 +170,23 @@ def start(
     """
     changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
-    return start_spec(spec, where=where, workers=workers, storage=storage, observer=observer)
+    return start_spec(spec, where=where, workers=workers, ray=ray, storage=storage, observer=observer)
 
 
 def start_spec(
-    spec: StudySpec, *, where: str, workers: int | None, storage: str | None, observer: Observer | None
+    spec: StudySpec,
+    *,
+    where: str,
+    workers: int | None,
+    ray: str | None = None,
+    storage: str | None,
+    observer: Observer | None,
 ) -> Results:
     """Create and run the study of a spec that has been read from ``where``; see :func:`start`."""
-    from tuner.workers.running import plan, run, standby
+    from tuner.workers.running import run, standby
 
-    with standby(spec, workers) as processes:
-        plan(spec, workers)
+    with standby(spec, workers, ray=ray, url=storage_url(storage)) as processes:
+        processes.places(spec, workers)
         results = create(spec, where=where, storage=storage)
         run(results, workers=workers, observer=observer, processes=processes)
     _keep_best(results)
@@ -227,6 +235,7 @@ def resume(
     trials: int | None = None,
     timeout: float | str | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     storage: str | None = None,
     observer: Observer | None = None,
 ) -> Results:
@@ -234,13 +243,13 @@ def resume(
 
     Args:
         add, source, settings, trials, timeout: see :func:`amend`.
-        workers, storage, observer: see :func:`start`.
+        workers, ray, storage, observer: see :func:`start`.
 
     Raises:
         TunerError: as :func:`amend` and :func:`start`.
     """
     results = amend(name, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage)
-    return go_on(results, workers=workers, observer=observer)
+    return go_on(results, workers=workers, ray=ray, observer=observer)
 
 
 def amend(
@@ -294,12 +303,17 @@ def _amended(spec: StudySpec, budget: int | None, begun: int, add: int | None) -
 
 
 def join(
-    name: str, *, workers: int | None = None, storage: str | None = None, observer: Observer | None = None
+    name: str,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    storage: str | None = None,
+    observer: Observer | None = None,
 ) -> Results:
-    """Add workers on this machine to a study, which may be running elsewhere; see :func:`resume`."""
+    """Add workers to a study, which may be running elsewhere; see :func:`resume`."""
     results = load(name, storage=storage)
     stored_spec(results)
-    return go_on(results, workers=workers, observer=observer, joining=True)
+    return go_on(results, workers=workers, ray=ray, observer=observer, joining=True)
 
 
 def stored_spec(results: Results) -> StudySpec:
@@ -363,12 +377,15 @@ def _find(opened: SQLStorage, name: str) -> int:
         raise StudyNotFoundError(f"there is no study '{name}' in {opened.safe_url}{hint}") from None
 
 
-def go_on(results: Results, *, workers: int | None, observer: Observer | None, joining: bool = False) -> Results:
+def go_on(
+    results: Results, *, workers: int | None, ray: str | None = None, observer: Observer | None, joining: bool = False
+) -> Results:
     """Run workers on a study as it stands; :func:`resume` and :func:`join` say what they do."""
     from tuner.workers.running import run, standby
 
     assert results.spec is not None
-    with standby(results.spec, workers) as processes:
+    url = results.storage.database.url.render_as_string(hide_password=False)
+    with standby(results.spec, workers, ray=ray, url=url) as processes:
         run(results, workers=workers, observer=observer, joining=joining, processes=processes)
     _keep_best(results)
     return results

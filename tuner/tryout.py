@@ -77,7 +77,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
     from tuner.models.warm_start import WarmStart
     from tuner.search import strategies
     from tuner.training import Cohort
-    from tuner.workers.running import Machine, plan_workers
+    from tuner.workers.planning import Machine, plan_workers
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable

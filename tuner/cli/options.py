@@ -95,6 +95,13 @@ workers_option = click.option(
     "--workers", type=int, metavar="N", help="Processes on this machine. Default: one a core, or one a GPU."
 )
 
+ray_option = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run the workers on the nodes of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. --workers counts for all "
+    "of it, and --storage must be a database that all nodes reach.",
+)
+
 
 def _set_debug(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:

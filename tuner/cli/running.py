@@ -18,6 +18,7 @@ from tuner.cli.options import (
     common,
     data_option,
     quiet,
+    ray_option,
     settings_option,
     study_argument,
     target_option,
@@ -53,6 +54,7 @@ def _complete_source(_: click.Context, __: click.Parameter, incomplete: str) -> 
 @timeout_option
 @click.option("--seed", type=int, metavar="N", help="What all of the study's randomness comes from. Default: 0.")
 @workers_option
+@ray_option
 @settings_option
 @common()
 def start(
@@ -65,6 +67,7 @@ def start(
     timeout: str | None,
     seed: int | None,
     workers: int | None,
+    ray: str | None,
     settings: tuple[str, ...],
     storage: str | None,
     output: str,
@@ -87,7 +90,7 @@ def start(
     spec, where = sources.read_spec(source, data=data, target=_one_or_many(target), settings=settings, changes=changes)
 
     def run(observer: Observer) -> Results:
-        return api.start_spec(spec, where=where, workers=workers, storage=storage, observer=observer)
+        return api.start_spec(spec, where=where, workers=workers, ray=ray, storage=storage, observer=observer)
 
     _run_and_tell(spec.name, run, storage=storage, output=output)
 
@@ -99,6 +102,7 @@ def start(
 @click.option("--file", "source", metavar="FILE", help="The study file, changed in [budget] or with a wider [space].")
 @timeout_option
 @workers_option
+@ray_option
 @settings_option
 @common()
 def resume(
@@ -109,6 +113,7 @@ def resume(
     source: str | None,
     timeout: str | None,
     workers: int | None,
+    ray: str | None,
     settings: tuple[str, ...],
     storage: str | None,
     output: str,
@@ -118,7 +123,7 @@ def resume(
     Only the budget may change, and the space may become wider; anything else is refused with exit code 5.
 
     \b
-    tuner resume churn --add 100
+    tuner resume churn --add 50
     tuner resume churn -S space.width=16..512
     """
     if Path(study).suffix in _STUDY_FILES and Path(study).exists():
@@ -136,7 +141,7 @@ def resume(
         )
 
     def run(observer: Observer) -> Results:
-        return api.go_on(amended, workers=workers, observer=observer)
+        return api.go_on(amended, workers=workers, ray=ray, observer=observer)
 
     _run_and_tell(study, run, storage=storage, output=output)
 
@@ -144,8 +149,9 @@ def resume(
 @click.command(short_help="Join a study that runs here or elsewhere.")
 @study_argument
 @workers_option
+@ray_option
 @common()
-def worker(study: str, workers: int | None, storage: str | None, output: str) -> None:
+def worker(*, study: str, workers: int | None, ray: str | None, storage: str | None, output: str) -> None:
     """Add this machine's workers to STUDY, which may be running elsewhere on the same storage.
 
     \b
@@ -153,7 +159,7 @@ def worker(study: str, workers: int | None, storage: str | None, output: str) ->
     """
 
     def run(observer: Observer) -> Results:
-        return api.join(study, workers=workers, storage=storage, observer=observer)
+        return api.join(study, workers=workers, ray=ray, storage=storage, observer=observer)
 
     _run_and_tell(study, run, storage=storage, output=output)
 

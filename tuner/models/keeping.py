@@ -171,7 +171,7 @@ class Rebuilt:
     def _finish(self, dataset: Dataset, spec: StudySpec, row: TrialRow) -> dict[str, float]:
         """Train to where the trial ended; return the scores of its best epoch's weights."""
         from tuner.training import Cohort
-        from tuner.workers.running import Machine, plan_workers
+        from tuner.workers.planning import Machine, plan_workers
 
         device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
         cohort = Cohort(dataset, self.metrics, device=device)

@@ -73,15 +73,15 @@ class _Process:
 class Launcher:
     """Runs workers until all have left. Use it as a context manager: leaving it leaves no process behind.
 
-    ``on_loss`` is told the settings, the process number and the end of a worker that died without a word, before
-    another is started in its place; ``ended`` says how many trials of the study have ended.
+    ``on_loss`` is told the settings, the process and the end of a worker that died without a word, before another is
+    started in its place; ``ended`` says how many trials of the study have ended.
     """
 
     def __init__(
         self,
         settings: list[WorkerSettings],
         *,
-        on_loss: Callable[[WorkerSettings, int, str], None],
+        on_loss: Callable[[WorkerSettings, Process, str], None],
         ended: Callable[[], int],
         processes: Processes,
     ) -> None:
@@ -133,7 +133,7 @@ class Launcher:
             self._processes.remove(process)
             departure = process.departure or _lost(process, code)
             if process.departure is None and not self._leaving and self._may_restart(process.settings.index):
-                self._on_loss(process.settings, process.popen.pid, how_it_ended(code))
+                self._on_loss(process.settings, process.popen, process.popen.gone or how_it_ended(code))
                 self._processes.append(_start(process.settings, self._tell, self._source.take()))
                 continue
             self.departures.append(departure)
@@ -228,10 +228,12 @@ def how_it_ended(code: int) -> str:
 
 
 def _lost(process: _Process, code: int) -> Departure:
-    how = how_it_ended(code)
+    how = process.popen.gone or how_it_ended(code)
     return Departure(reason="lost", exit_code=1, message=f"worker {process.settings.index} {how}")
 
 
+BUDGET_SPENT = "budget spent"
+INTERRUPTED = "interrupted"
 DEPARTURE_MARK = "\x1etuner-departure "
 NOTE_MARK = "\x1etuner-note "
 """Starts the line on which a worker says how it left."""

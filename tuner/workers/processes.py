@@ -16,9 +16,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
+from storage import machine
 from tuner.workers.nursery import FORK, RUNNING
+from tuner.workers.planning import Place, plan
+
+if TYPE_CHECKING:
+    from tuner.spec import StudySpec
 
 NEEDED = ("tuner.workers.trainable_worker", "tuner.workers.function_worker")
 """What every worker imports."""
@@ -26,8 +31,12 @@ POLL_SECONDS = 0.01
 
 
 class Process(Protocol):
-    """What a launcher asks of a worker's process: the part of ``subprocess.Popen`` that it uses, with pipes of text."""
+    """What a launcher asks of a worker's process: as of ``subprocess.Popen``, with pipes of text, and where it runs."""
 
+    machine: str
+    """Where its number means something, see ``storage.machine``."""
+    gone: str
+    """Why nobody can say how it ended; empty while somebody can."""
     pid: int
     stdin: IO[str] | None
     stdout: IO[str] | None
@@ -48,6 +57,13 @@ class Processes(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
+    def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
+        """Return where the workers of a study will be, each with its device and threads.
+
+        Raises:
+            UsageError: when there is no such device, or no worker is asked for.
+        """
+
     def take(self) -> Process:
         """Return a process that runs ``tuner.workers.worker_process`` and waits to be told its study."""
 
@@ -62,7 +78,7 @@ class Spawned:
 
     def __init__(self, count: int, threads: int) -> None:
         self._threads = threads
-        self._waiting = [self._open() for _ in range(count)]
+        self._waiting = [OwnProcess(threads) for _ in range(count)]
 
     def __enter__(self) -> Spawned:
         return self
@@ -72,20 +88,30 @@ class Spawned:
             process.kill()
             process.communicate()
 
-    def take(self) -> Process:
-        return self._waiting.pop() if self._waiting else self._open()
+    def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
+        return plan(spec, workers)
 
-    def _open(self) -> subprocess.Popen[str]:
+    def take(self) -> Process:
+        return self._waiting.pop() if self._waiting else OwnProcess(self._threads)
+
+
+class OwnProcess(subprocess.Popen[str]):
+    """A worker's process that imports all it needs itself."""
+
+    gone = ""
+
+    def __init__(self, threads: int) -> None:
         pipe = subprocess.PIPE
-        return subprocess.Popen(  # noqa: S603
+        super().__init__(
             _command("tuner.workers.worker_process"),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
             text=True,
             errors="replace",
-            env=_environment(os.environ, self._threads),
+            env=_environment(os.environ, threads),
         )
+        self.machine = machine.here()
 
 
 class Nursery:
@@ -101,6 +127,9 @@ class Nursery:
 
     def __exit__(self, *_: object) -> None:
         self._parent.end()
+
+    def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
+        return plan(spec, workers)
 
     def take(self) -> Process:
         try:
@@ -158,8 +187,11 @@ class _Parent:
 class _Forked:
     """One forked process: see ``Process``."""
 
+    gone = ""
+
     def __init__(self, parent: _Parent) -> None:
         self._parent = parent
+        self.machine = machine.here()
         self.returncode: int | None = None
         pipes = [os.pipe() for _ in range(3)]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]

@@ -1,13 +1,11 @@
-"""Running a study on this machine: how many workers, on which devices, until when, and how it ended."""
+"""Running a study: its workers are started and watched until all have left, and how it ended is noted."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -15,13 +13,15 @@ from optuna.trial import TrialState
 import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
-from tuner.errors import ObjectiveError, TunerError, UsageError
-from tuner.workers.launcher import Departure, Launcher, WorkerSettings
+from tuner.errors import ObjectiveError, TunerError
+from tuner.workers.launcher import BUDGET_SPENT, INTERRUPTED, Departure, Launcher, WorkerSettings
+from tuner.workers.planning import Machine
 from tuner.workers.processes import Processes, lives, open_processes
 
 if TYPE_CHECKING:
     from tuner.results import Results
     from tuner.spec import StudySpec
+    from tuner.workers.processes import Process
 
 log = logging.getLogger("tuner")
 
@@ -32,63 +32,19 @@ WATCH_SECONDS = 0.05
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-BUDGET_SPENT = "budget spent"
 LAST_WORDS_SECONDS = 2.0
 """How long a database that was given up may take for what is still to be said to it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What this machine offers to workers."""
+def standby(spec: StudySpec, workers: int | None, *, ray: str | None = None, url: str = "") -> Processes:
+    """Get as many processes ready as a study of ``spec`` will likely need, before it is read and checked.
 
-    cores: int
-    gpus: int
-
-    @staticmethod
-    def this() -> Machine:
-        """Return this machine."""
-        import torch
-
-        return Machine(cores=Machine.cores_here(), gpus=torch.cuda.device_count())
-
-    @staticmethod
-    def cores_here() -> int:
-        """Return how many cores this process may use."""
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def plan(spec: StudySpec, workers: int | None) -> list[tuple[str, int]]:
-    """Return what :func:`plan_workers` plans for a study of ``spec`` on this machine."""
-    trials, device = spec.budget.trials, spec.training.device
-    return plan_workers(Machine.this(), workers=workers, trials=trials, device=device)
-
-
-def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, device: str) -> list[tuple[str, int]]:
-    """Return ``(device, threads)`` for each worker.
-
-    Without a wish there is one worker a GPU, or one a core, and never more than there are trials. The cores are
-    shared out between the workers. ``device`` is ``auto`` or one that torch knows.
-
-    Raises:
-        UsageError: when no worker is asked for, or a device this machine lacks.
+    With the address of a ``ray`` cluster they will run there, and must reach the storage at ``url``.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: at least 1 is needed")
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and (machine.gpus == 0 or (index.isdigit() and int(index) >= machine.gpus)):
-        raise UsageError(f"[training] device = '{device}': this machine has {machine.gpus} GPUs; write 'auto' or 'cpu'")
-    on_gpu = kind == "cuda" or (kind == "auto" and machine.gpus > 0)
-    count = workers or (1 if index else machine.gpus if on_gpu else machine.cores)
-    if trials is not None:
-        count = max(1, min(count, trials))
-    threads = max(1, machine.cores // count)
-    if not on_gpu:
-        return [("cpu" if kind == "auto" else device, threads)] * count
-    return [(device if index else f"cuda:{i % machine.gpus}", threads) for i in range(count)]
+    if ray is not None:
+        from tuner.workers.ray_cluster import RayCluster
 
-
-def standby(spec: StudySpec, workers: int | None) -> Processes:
-    """Get as many processes ready as a study of ``spec`` will likely need, before it is read and checked."""
+        return RayCluster(ray, url)
     from tuner.loading import imports_of
 
     cores = Machine.cores_here()
@@ -114,7 +70,7 @@ def run(
     spec = results.spec
     assert spec is not None
     storage = results.storage
-    places = plan(spec, workers)
+    places = processes.places(spec, workers)
     if not joining:
         storage.clear_stop(results.study_id)
         storage.set_study_user_attr(results.study_id, attributes.STOPPED, None)
@@ -132,11 +88,11 @@ def run(
         )
         for index, (device, threads) in enumerate(places)
     ]
-    reason = "interrupted"
+    reason = INTERRUPTED
     free_the_dead(results)
     launcher = Launcher(
         settings,
-        on_loss=lambda worker, pid, how: _replace(results, worker, pid, how),
+        on_loss=lambda worker, process, how: _replace(results, worker, process, how),
         ended=lambda: storage.get_n_trials(results.study_id, ENDED),
         processes=processes,
     )
@@ -169,20 +125,23 @@ def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> N
             time.sleep(WATCH_SECONDS)
 
 
-def _replace(results: Results, settings: WorkerSettings, pid: int, how: str) -> None:
+def _replace(results: Results, settings: WorkerSettings, process: Process, how: str) -> None:
     log.warning("worker %d %s; another takes its place and continues its trials", settings.index, how)
-    free_the_dead(results, {pid: how})
+    died = "" if process.gone else how  # that a machine was lost is no fault of the trials on it
+    free_the_dead(results, {(process.machine, process.pid): died})
 
 
-def free_the_dead(results: Results, seen_to_die: Mapping[int, str] | None = None) -> None:
-    """Release what workers of this machine held whose process is gone, instead of waiting for their leases to end.
+def free_the_dead(results: Results, seen_to_end: Mapping[tuple[str | None, int], str] | None = None) -> None:
+    """Release what workers held whose process is gone, instead of waiting for their leases to end.
 
-    ``seen_to_die`` says how processes ended that died of themselves: that counts against their trials.
+    Those are the processes of this machine that do not live any more, and by machine and number those that were
+    ``seen_to_end``; how one died of itself, if it says so, counts against its trials.
     """
+    seen: Mapping[tuple[str | None, int], str] = seen_to_end or {}
     for worker in results.storage.list_workers(results.study_id):
-        if worker.machine == machine.here() and not lives(worker.pid):
-            how = (seen_to_die or {}).get(worker.pid, "")
-            results.storage.unregister_worker(worker.worker_id, died=how)
+        process = (worker.machine, worker.pid)
+        if process in seen or (worker.machine == machine.here() and not lives(worker.pid)):
+            results.storage.unregister_worker(worker.worker_id, died=seen.get(process, ""))
 
 
 def _reason(departures: list[Departure]) -> str:

@@ -17,7 +17,8 @@ from tuner.errors import ObjectiveError
 from tuner.search import stopping, strategies
 from tuner.search.pruning import at_scale
 from tuner.training.randomness import derive
-from tuner.workers.running import BUDGET_SPENT, LAST_WORDS_SECONDS
+from tuner.workers.launcher import BUDGET_SPENT
+from tuner.workers.running import LAST_WORDS_SECONDS
 
 if TYPE_CHECKING:
     from storage import Claim, SQLStorage

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
-from tuner.workers.launcher import DEPARTURE_MARK, NOTE_MARK, Departure, WorkerSettings
+from tuner.workers.launcher import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure, WorkerSettings
 
 if TYPE_CHECKING:
     from tuner.workers.worker import Leaving
@@ -53,7 +53,7 @@ def _departure() -> Departure:
             raise KeyboardInterrupt  # nobody needed this process
         return Departure(reason=_work(WorkerSettings(**json.loads(line))))
     except KeyboardInterrupt:
-        return Departure(reason="interrupted")
+        return Departure(reason=INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the process ends here; what happened must reach the person
         return _departure_by(error)
 
@@ -130,7 +130,7 @@ def _listen(leaving: Leaving, *, interrupt: bool) -> None:
     """
 
     def handle(_: int, __: FrameType | None) -> None:
-        leaving.ask("interrupted")
+        leaving.ask(INTERRUPTED)
         if interrupt:
             raise KeyboardInterrupt
 

@@ -54,7 +54,7 @@ def test_a_network_beats_a_bag_of_words_and_the_commonest_language() -> None:
 
 SETTINGS = [
     "training.epochs=4",
-    "space.data_fraction=0.25",
+    "space.data_fraction=0.1",
     "space.network=transformer",
     "space.tokenizer=bpe",
     "space.vocabulary=500",

@@ -18,7 +18,8 @@ from tests.tuner import studies
 from tuner import attributes, study
 from tuner.errors import ObjectiveError, TunerError, UsageError
 from tuner.results import Results
-from tuner.workers.running import Machine, free_the_dead, plan_workers
+from tuner.workers.planning import Machine, plan_workers
+from tuner.workers.running import free_the_dead
 
 EPOCHS = 250
 SLOW = [f"training.epochs={EPOCHS}", "training.early_stopping.patience=0", "search.pruner=none", "space.batch_size=4"]

@@ -1,0 +1,194 @@
+"""Workers on the nodes of a real Ray cluster, one of which is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.storage.databases import PostgreSQL, own_postgresql
+from tests.tuner.workers.test_running import EPOCHS, SLOW, wait_for
+from tuner import study
+from tuner.errors import TunerError, UsageError
+from tuner.results import Results
+from tuner.workers import ray_cluster
+from tuner.workers.ray_cluster import RayCluster, plan_on_nodes
+
+ROOT = Path(__file__).parents[3]
+TRIALS = 8
+
+Node = dict[str, float]
+
+
+@pytest.fixture
+def server() -> Iterator[PostgreSQL]:
+    with own_postgresql() as server:
+        yield server
+
+
+class Nodes:
+    """The cluster of ``tests.tuner.workers.ray_nodes``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin: IO[str] = process.stdin
+        self._stdout: IO[str] = process.stdout
+        self.address = self._stdout.readline().strip()
+        assert self.address
+
+    def lose_one(self) -> None:
+        self._stdin.write("lose\n")
+        self._stdin.flush()
+        assert self._stdout.readline() == "gone\n"
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.tuner.workers.ray_nodes", "2"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            yield Nodes(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(timeout=60)
+
+
+Tuner = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def tuner(tmp_path: Path, server: PostgreSQL) -> Iterator[Tuner]:
+    """Start a command of the tuner on the server; what is left of them is killed in the end."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tuner", *arguments, "--storage", server.url]
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def load(server: PostgreSQL) -> Results | None:
+    try:
+        return study.load("iris", storage=server.url)
+    except Exception:  # noqa: BLE001 - the study appears in a moment
+        return None
+
+
+def at_work(server: PostgreSQL) -> int:
+    """How many trials are in training and have come to something."""
+    results = load(server)
+    if results is None:
+        return 0
+    return sum(bool(results.epochs(row.number)) for row in results.trials() if row.state == "running")
+
+
+def check_all_done(server: PostgreSQL) -> None:
+    results = load(server)
+    assert results is not None
+    trials = results.storage.get_all_trials(results.study_id)
+    assert [trial.number for trial in trials] == list(range(TRIALS))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    for trial in trials:
+        assert [epoch.epoch for epoch in results.epochs(trial.number)] == list(range(1, EPOCHS + 1))
+
+
+SETTINGS = [part for setting in SLOW for part in ("-S", setting)]
+
+
+@pytest.mark.long
+def test_what_was_on_a_lost_node_is_continued_on_another(server: PostgreSQL, nodes: Nodes, tuner: Tuner) -> None:
+    run = tuner("start", "iris", "--trials", str(TRIALS), "--ray", nodes.address, *SETTINGS, "-o", "json")
+    wait_for(lambda: at_work(server) == 2)
+    nodes.lose_one()
+    printed, said = run.communicate(timeout=150)
+    assert run.returncode == 0, said
+    assert "is gone: " in said
+    assert "another takes its place and continues its trials" in said
+    assert json.loads(printed)["name"] == "iris"
+    assert "Traceback" not in said
+    check_all_done(server)
+
+
+@pytest.mark.long
+def test_workers_wait_for_a_place_and_leave_when_asked(server: PostgreSQL, nodes: Nodes, tuner: Tuner) -> None:
+    asked = ["--ray", nodes.address, "--workers", "3"]
+    run = tuner("start", "iris", "--trials", str(TRIALS), *asked, *SETTINGS)
+    wait_for(lambda: at_work(server) == 2)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "`tuner resume iris" in said
+    results = load(server)
+    assert results is not None
+    assert not results.storage.list_workers(results.study_id)
+    assert results.storage.open_trials(results.study_id) == 0
+    run = tuner("resume", "iris", *asked)
+    printed, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    assert f"{TRIALS} of {TRIALS} trials done" in printed
+    assert "Ray has no node yet with 1 CPU to spare" in said
+    check_all_done(server)
+
+
+def test_a_file_is_no_storage_for_a_cluster() -> None:
+    with pytest.raises(UsageError, match=r"cannot share the file sqlite:///tuner.db; name a database"):
+        RayCluster("auto", "sqlite:///tuner.db")
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "HEALTH_SECONDS", 3.0)
+    with pytest.raises(TunerError, match=r"--ray 127.0.0.1:1: no cluster answers: no answer within 3 s"):
+        RayCluster("127.0.0.1:1", "postgresql://db/tuner")
+
+
+def test_where_ray_is_not_installed_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'tuner\[ray\]'"):
+        RayCluster("auto", "postgresql://db/tuner")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "device", "expected"),
+    [
+        ([{"CPU": 4}, {"CPU": 2}], None, "auto", [("cpu", 1)] * 6),
+        ([{"CPU": 4}, {"CPU": 4}], 2, "auto", [("cpu", 4)] * 2),
+        ([{"CPU": 4}, {"CPU": 4}], 3, "auto", [("cpu", 2)] * 3),
+        ([{"CPU": 8}, {}], 1, "cpu", [("cpu", 8)]),
+        ([{"CPU": 2}], 5, "auto", [("cpu", 1)] * 5),
+        ([{"CPU": 8, "GPU": 2}, {"CPU": 64}], None, "auto", [("cuda:0", 4)] * 2),
+        ([{"CPU": 8, "GPU": 2}], 4, "cuda", [("cuda:0", 2)] * 4),
+        ([{"CPU": 8, "GPU": 1}, {"CPU": 8, "GPU": 1}], 3, "cuda", [("cuda:0", 4)] * 3),
+        ([{"CPU": 8, "GPU": 2}], 2, "cpu", [("cpu", 4)] * 2),
+    ],
+)
+def test_every_worker_finds_a_place(nodes: list[Node], workers: int | None, device: str, expected: object) -> None:
+    assert plan_on_nodes(nodes, workers=workers, trials=100, device=device) == expected
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_no_node_has_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match=r"\[training\] device"):
+        plan_on_nodes([{"CPU": 2}], workers=1, trials=None, device=device)
+
+
+def test_rays_reason_is_its_last_line_that_is_no_detail() -> None:
+    error = RuntimeError("The actor died.\n\tname: Host\nThe node has died. Node Id: 81cd\n\tdetail: 1\n")
+    assert ray_cluster._reason(error) == "The node has died. Node Id: 81cd"

@@ -1,0 +1,300 @@
+"""Workers on the nodes of a Ray cluster, each the process of an actor.
+
+Ray finds each worker a node with cores or a GPU to spare, asks for more nodes where the cluster can grow, and notices
+when a node is lost. Everything else is as on one machine: trials, leases and the budget are the database's, so that
+what was on a lost node is continued elsewhere from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from storage import machine, urls
+from tuner.errors import TunerError, UsageError
+from tuner.workers.launcher import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure
+from tuner.workers.planning import Machine, Place, plan_workers
+from tuner.workers.ray_node import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+    from tuner.spec import StudySpec
+
+HEALTH_SECONDS = 10.0
+"""How long a cluster may take to say that it is there."""
+AGAIN_SECONDS = 1.0
+"""How long to wait after a node did not answer."""
+PATIENCE_SECONDS = 10.0
+"""How long a worker may wait for a place before the person hears of it."""
+
+
+class RayCluster:
+    """Where a launcher gets the processes of workers from: see ``tuner.workers.processes.Processes``."""
+
+    def __init__(self, address: str, url: str) -> None:
+        """Connect to the cluster at ``address``, whose workers will use the storage at ``url``.
+
+        Raises:
+            UsageError: when Ray is not installed, or the storage is a file.
+            TunerError: when no cluster answers.
+        """
+        if urls.parse(url).get_backend_name() == "sqlite":
+            raise UsageError(
+                f"--ray {address}: the nodes of a cluster cannot share the file {urls.mask(url)}; "
+                "name a database that all reach, --storage postgresql://…"
+            )
+        self._ray = _ray(address)
+        self._ours = not self._ray.is_initialized()
+        if self._ours:
+            _connect(self._ray, address)
+        self._share: dict[str, float] = {}
+        self._threads = 1
+        self._remotes: list[_Remote] = []
+
+    def __enter__(self) -> RayCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for remote in self._remotes:
+            remote.kill()
+        if self._ours:
+            self._ray.shutdown()
+
+    def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        planned = plan_on_nodes(nodes, workers=workers, trials=spec.budget.trials, device=spec.training.device)
+        device, self._threads = planned[0]
+        self._share = {"num_cpus": self._threads}
+        if device.startswith("cuda"):
+            gpus = sum(node.get("GPU", 0) for node in nodes)
+            self._share["num_gpus"] = 1 / math.ceil(len(planned) / gpus)
+        return planned
+
+    def take(self) -> _Remote:
+        actor = self._ray.remote(Host).options(max_concurrency=8, **self._share)
+        remote = _Remote(self._ray, actor.remote(self._threads), self)
+        self._remotes.append(remote)
+        return remote
+
+    def waits_for(self) -> str:
+        """Say what a worker waits for."""
+        gpu = self._share.get("num_gpus")
+        share = f"{self._threads} CPU" + (f" and {gpu:.3g} GPU" if gpu else "")
+        return f"Ray has no node yet with {share} to spare for each worker; those that found one are at work"
+
+    def dismiss_waiting(self, farewell: str) -> None:
+        """Let those leave with the same words that have no place yet: they would find what this worker has found."""
+        for remote in self._remotes:
+            remote.dismiss(farewell)
+
+
+def plan_on_nodes(
+    nodes: Sequence[Mapping[str, float]], *, workers: int | None, trials: int | None, device: str
+) -> list[Place]:
+    """Return the device and threads of each worker on nodes of such resources (``CPU``, ``GPU``), as Ray has them.
+
+    There are as many workers as on one machine of all their cores and GPUs. Each has as many threads as fit so that all
+    find a place, and the GPU, or the part of one, that Ray gives it.
+
+    Raises:
+        UsageError: when no worker is asked for, or a GPU where there is none.
+    """
+    if device.startswith("cuda:"):
+        raise UsageError(f"[training] device = '{device}': on a cluster Ray chooses the GPU; write 'cuda' or 'auto'")
+    cores, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
+    if device == "cuda" and not gpus:
+        raise UsageError("[training] device = 'cuda': the Ray cluster has no GPU; write 'auto' or 'cpu'")
+    planned = plan_workers(Machine(cores=cores, gpus=gpus), workers=workers, trials=trials, device=device)
+    on_gpu = planned[0][0].startswith("cuda")
+    per_gpu = math.ceil(len(planned) / gpus) if on_gpu else 0
+
+    def places(threads: int) -> int:
+        return sum(
+            int(min(node.get("CPU", 0) // threads, node.get("GPU", 0) * per_gpu if on_gpu else math.inf))
+            for node in nodes
+        )
+
+    most = planned[0][1]
+    threads = next((threads for threads in range(most, 1, -1) if places(threads) >= len(planned)), 1)
+    return [("cuda:0" if on_gpu else planned[0][0], threads)] * len(planned)
+
+
+class _Remote:
+    """The process of an actor, as a launcher has it: see ``tuner.workers.processes.Process``.
+
+    A thread asks the actor what its process has written, and puts that into pipes.
+    """
+
+    def __init__(self, ray: ModuleType, actor: Any, cluster: RayCluster) -> None:
+        self._ray, self._actor, self._cluster = ray, actor, cluster
+        self.machine, self.pid = machine.here(), -1  # until it has a place
+        self.gone = ""
+        self.returncode: int | None = None
+        self._farewell: str | None = None
+        self._deciding = threading.Lock()
+        pipes = {name: os.pipe() for name in ("stdout", "stderr")}
+        self._write = {name: os.fdopen(write, "w", errors="replace") for name, (_, write) in pipes.items()}
+        self.stdin: IO[str] | None = cast("IO[str]", _Input(self))
+        self.stdout: IO[str] | None = os.fdopen(pipes["stdout"][0])
+        self.stderr: IO[str] | None = os.fdopen(pipes["stderr"][0])
+        self._relay = threading.Thread(target=self._run, daemon=True)
+        self._relay.start()
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self) -> int:
+        self._relay.join()
+        assert self.returncode is not None
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.get(self._actor.kill.remote(), timeout=1.0)
+            self._ray.kill(self._actor)
+
+    def dismiss(self, farewell: str) -> None:
+        """Let the worker leave with these last words if it has no place yet."""
+        with self._deciding:
+            waits = self.pid == -1 and self.returncode is None and self._farewell is None
+            if waits:
+                self._farewell = farewell
+        if waits:
+            self._ray.kill(self._actor)
+
+    def send(self, text: str) -> None:
+        self._actor.write.remote(text)
+
+    def leave(self) -> None:
+        """Ask the process to leave."""
+        self.dismiss(f"{DEPARTURE_MARK}{Departure(reason=INTERRUPTED).to_json()}\n")
+        if self._farewell is None and self.returncode is None:
+            self._actor.close.remote()
+
+    def _run(self) -> None:
+        try:
+            code = self._follow()
+        except self._ray.exceptions.RayError as error:
+            code = self._lost(error)
+        for pipe in self._write.values():
+            pipe.close()
+        self.returncode = code
+        self._ray.kill(self._actor)
+
+    def _follow(self) -> int:
+        """Pass on what the process writes, and return its exit code."""
+        place = self._actor.where.remote()
+        if not self._ray.wait([place], timeout=PATIENCE_SECONDS)[0]:
+            self._pass_on("stdout", f"{NOTE_MARK}{json.dumps(self._cluster.waits_for())}\n")
+        where = self._ray.get(place)
+        with self._deciding:
+            self.machine, self.pid = where
+        answers = 0
+        while True:
+            try:
+                lines, code = self._ray.get(self._actor.news.remote(answers))
+            except self._ray.exceptions.ActorUnavailableError:  # Ray finds out whether it is lost
+                time.sleep(AGAIN_SECONDS)
+                continue
+            answers += 1
+            for name, line in lines:
+                self._pass_on(name, line)
+            if code is not None:
+                return int(code)
+
+    def _pass_on(self, name: str, line: str) -> None:
+        self._write[name].write(line)
+        self._write[name].flush()
+        if line.startswith(DEPARTURE_MARK):
+            departure = Departure(**json.loads(line.removeprefix(DEPARTURE_MARK)))
+            if departure.exit_code == 0 and departure.reason != INTERRUPTED:
+                self._cluster.dismiss_waiting(line)
+
+    def _lost(self, error: Exception) -> int:
+        """Say how it ended without a word of its own, and return the exit code that stands for it."""
+        if self._farewell is not None:
+            self._pass_on("stdout", self._farewell)
+            return 0
+        if getattr(error, "actor_init_failed", False) or not isinstance(error, self._ray.exceptions.RayActorError):
+            message = f"Ray could not start a worker: {_reason(error)}; every node needs tuner and what the study uses"
+            departure = Departure(reason="failed", exit_code=1, message=message)
+            self._pass_on("stdout", f"{DEPARTURE_MARK}{departure.to_json()}\n")
+            return 1
+        self.gone = f"is gone: {_reason(error)}"
+        return -signal.SIGKILL
+
+
+class _Input:
+    """The input of a process on a node: what of a file the launcher uses."""
+
+    def __init__(self, remote: _Remote) -> None:
+        self._remote = remote
+
+    def write(self, text: str) -> None:
+        self._remote.send(text)
+
+    def flush(self) -> None:
+        """Do nothing: it is on its way."""
+
+    def close(self) -> None:
+        self._remote.leave()
+
+
+def _ray(address: str) -> ModuleType:
+    try:
+        import ray
+    except ImportError:
+        raise UsageError(f"--ray {address}: Ray is not installed; pip install 'tuner[ray]'") from None
+    module: ModuleType = ray
+    return module
+
+
+def _connect(ray: ModuleType, address: str) -> None:
+    _check_health(address)
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
+    except (ray.exceptions.RayError, OSError, ValueError, RuntimeError, AssertionError) as error:
+        raise _no_cluster(address, _reason(error)) from None
+    finally:
+        if main:  # Ray has put its own in its place
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _check_health(address: str) -> None:
+    """Ask whether a cluster is there: Ray itself would wait for it without end."""
+    if "://" in address:  # a server of Ray's clients: for that it waits half a minute
+        return
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check"]
+    if address != "auto":
+        command += ["--address", address]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=HEALTH_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise _no_cluster(address, f"no answer within {HEALTH_SECONDS:g} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise _no_cluster(address, lines[-1] if lines else f"exit code {done.returncode}")
+
+
+def _no_cluster(address: str, why: str) -> TunerError:
+    return TunerError(f"--ray {address}: no cluster answers: {why}; `ray start --head` starts one on this machine")
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of Ray's that says why: the last one that is no detail of the one before."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
