@@ -16,15 +16,15 @@ from storage.errors import StorageUrlError
 class Driver(NamedTuple):
     name: str  # SQLAlchemy's name for dialect and driver
     module: str
-    extra: str  # what to install, as in tuner[extra]
+    package: str  # what to install
 
 
 DRIVERS = {
     "sqlite": Driver("sqlite", "sqlite3", ""),
-    "postgresql": Driver("postgresql+psycopg", "psycopg", "postgres"),
-    "postgres": Driver("postgresql+psycopg", "psycopg", "postgres"),
-    "mysql": Driver("mysql+pymysql", "pymysql", "mysql"),
-    "mariadb": Driver("mysql+pymysql", "pymysql", "mysql"),
+    "postgresql": Driver("postgresql+psycopg", "psycopg", "psycopg[binary]"),
+    "postgres": Driver("postgresql+psycopg", "psycopg", "psycopg[binary]"),
+    "mysql": Driver("mysql+pymysql", "pymysql", "PyMySQL"),
+    "mariadb": Driver("mysql+pymysql", "pymysql", "PyMySQL"),
 }
 
 
@@ -55,7 +55,7 @@ def parse(text: str) -> URL:
         )
     if importlib.util.find_spec(driver.module) is None:
         raise StorageUrlError(
-            f"storage URL '{mask(text)}' needs the driver {driver.module}: pip install 'tuner[{driver.extra}]'"
+            f"storage URL '{mask(text)}' needs the driver {driver.module}: pip install '{driver.package}'"
         )
     return url.set(drivername=driver.name)
 

@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("show", "Show one trial: its curve, scores and parameters."),
         "best": ("trials", "Show the best trials."),
         "report": ("report", "Write what was found as one HTML file."),
+        "dashboard": ("dashboard", "Serve optuna-dashboard on the studies."),
     },
     "Models": {
         "keep": ("models", "Keep the network of a trial under a name."),

@@ -256,7 +256,7 @@ def _ray(address: str) -> ModuleType:
     try:
         import ray
     except ImportError:
-        raise UsageError(f"--ray {address}: Ray is not installed; pip install 'tuner[ray]'") from None
+        raise UsageError(f"--ray {address}: Ray is not installed: pip install ray") from None
     module: ModuleType = ray
     return module
 

@@ -44,7 +44,7 @@ def test_flags_are_the_same_everywhere(name: str) -> None:
     options = {option for parameter in command(name).params for option in parameter.opts}
     assert {"--quiet", "-q", "--verbose", "-v", "--debug"} <= options
     assert "--storage" in options or name in {"init", "check"}
-    assert "--output" in options or name in {"init", "delete", "stop", "report"}
+    assert "--output" in options or name in {"init", "delete", "stop", "report", "dashboard"}
 
 
 def test_the_help_lists_every_command(run: Run) -> None:

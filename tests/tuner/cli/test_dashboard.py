@@ -1,0 +1,81 @@
+"""optuna-dashboard on the studies of a storage, served by our command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.request import urlopen
+
+import optuna
+import pytest
+
+import storage as st
+from tests.tuner.cli.conftest import Run
+
+URL = "sqlite:///studies.db"
+
+
+@pytest.fixture
+def study_id() -> int:
+    study = optuna.create_study(study_name="plain", storage=st.open_storage(URL))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    return study._study_id
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address that the command prints, and its process."""
+    command = [sys.executable, "-m", "tuner", "dashboard", *arguments, "--port", "0", "--storage", URL]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process
+        finally:
+            process.kill()
+
+
+def answer(address: str) -> str:
+    with urlopen(address, timeout=30) as got:
+        return str(got.read().decode())
+
+
+def test_a_study_is_served_until_ctrl_c(study_id: int) -> None:
+    with served("plain") as (address, process):
+        assert address.startswith("http://127.0.0.1:")
+        assert address.endswith(f"/dashboard/studies/{study_id}")
+        assert "<html" in answer(address)
+        study = optuna.load_study(study_name="plain", storage=st.open_storage(URL))
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+        api = address.partition("/dashboard")[0] + f"/api/studies/{study_id}"
+        assert len(json.loads(answer(api))["trials"]) == 4
+        assert process.stderr is not None
+        assert process.stderr.readline() == "Ctrl-C ends it\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 130
+
+
+def test_who_may_come_from_elsewhere_is_warned_of(study_id: int) -> None:
+    with served("--host", "0.0.0.0") as (address, process):
+        assert address.endswith("/dashboard/")
+        assert process.stderr is not None
+        assert "no password protects it" in process.stderr.readline()
+
+
+def test_what_cannot_be_served_is_one_line(run: Run, study_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("dashboard", "--port", str(taken.getsockname()[1]), "--storage", URL)
+    assert done.exit_code == 2
+    assert "something else is served there" in done.stderr
+    assert run("dashboard", "unknown", "--storage", URL).exit_code == 3
+    assert run("dashboard", "--host", "no.such.host.invalid", "--storage", URL).exit_code == 2
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    done = run("dashboard", "--storage", URL)
+    assert (done.exit_code, "pip install optuna-dashboard" in done.stderr) == (2, True)
