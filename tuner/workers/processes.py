@@ -100,7 +100,7 @@ class OwnProcess(subprocess.Popen[str]):
 
     gone = ""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, folder: str | None = None) -> None:
         pipe = subprocess.PIPE
         super().__init__(
             _command("tuner.workers.worker_process"),
@@ -110,6 +110,7 @@ class OwnProcess(subprocess.Popen[str]):
             text=True,
             errors="replace",
             env=_environment(os.environ, threads),
+            cwd=folder,
         )
         self.machine = machine.here()
 

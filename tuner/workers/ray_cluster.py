@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from storage import machine, urls
@@ -83,7 +84,7 @@ class RayCluster:
 
     def take(self) -> _Remote:
         actor = self._ray.remote(Host).options(max_concurrency=8, **self._share)
-        remote = _Remote(self._ray, actor.remote(self._threads), self)
+        remote = _Remote(self._ray, actor.remote(self._threads, str(Path.cwd())), self)
         self._remotes.append(remote)
         return remote
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from pathlib import Path
 from typing import IO
 
 from tuner.workers.processes import OwnProcess
@@ -23,8 +24,9 @@ Line = tuple[str, str]
 class Host:
     """The actor of one worker. Its process leaves when the actor dies: the process's input ends then."""
 
-    def __init__(self, threads: int) -> None:
-        self._process = OwnProcess(threads)
+    def __init__(self, threads: int, folder: str) -> None:
+        """Start a process of so many threads in the ``folder`` the study was started from, where this node has it."""
+        self._process = OwnProcess(threads, folder if Path(folder).is_dir() else None)
         self._lines: queue.Queue[Line] = queue.Queue()
         self._answering = threading.Lock()
         self._given = 0

@@ -23,6 +23,8 @@ from tuner.workers.ray_cluster import RayCluster, plan_on_nodes
 
 ROOT = Path(__file__).parents[3]
 TRIALS = 8
+IMPATIENT = "from tuner.workers import ray_cluster as r; r.PATIENCE_SECONDS = 1; from tuner.cli import main; main()"
+"""The command line, which soon says what a worker waits for."""
 
 Node = dict[str, float]
 
@@ -74,7 +76,7 @@ def tuner(tmp_path: Path, server: PostgreSQL) -> Iterator[Tuner]:
     processes: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tuner", *arguments, "--storage", server.url]
+        command = [sys.executable, "-c", IMPATIENT, *arguments, "--storage", server.url]
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True))
         return processes[-1]
@@ -114,7 +116,9 @@ SETTINGS = [part for setting in SLOW for part in ("-S", setting)]
 
 
 @pytest.mark.long
-def test_what_was_on_a_lost_node_is_continued_on_another(server: PostgreSQL, nodes: Nodes, tuner: Tuner) -> None:
+def test_what_was_on_a_lost_node_is_continued_on_another(
+    server: PostgreSQL, nodes: Nodes, tuner: Tuner, tmp_path: Path
+) -> None:
     run = tuner("start", "iris", "--trials", str(TRIALS), "--ray", nodes.address, *SETTINGS, "-o", "json")
     wait_for(lambda: at_work(server) == 2)
     nodes.lose_one()
@@ -125,6 +129,7 @@ def test_what_was_on_a_lost_node_is_continued_on_another(server: PostgreSQL, nod
     assert json.loads(printed)["name"] == "iris"
     assert "Traceback" not in said
     check_all_done(server)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"tuner-checkpoints"}, "as of workers of this machine"
 
 
 @pytest.mark.long
