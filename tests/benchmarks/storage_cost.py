@@ -4,7 +4,8 @@
     python -m tests.benchmarks.storage_cost postgresql://…       # a server, in a database that may be filled
 
 The work of a trial: 8 parameters, 30 reports each followed by a prune check, 3 user attributes; random
-sampler; the median pruner and Hyperband. RDBStorage does a few trials of the same work with Optuna's pruner.
+sampler; the median pruner and Hyperband. RDBStorage does a few trials of the same work with Optuna's pruner, and so does
+Optuna without any storage, which tells how quick the machine is just now.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
-from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
 from optuna.trial import Trial
 
 import storage as st
@@ -98,7 +99,8 @@ def measure(name: str, storage: BaseStorage, pruner: BasePruner, trials: int, co
         one_by_one(study, trials, marks)
     early, late = marks.cost(60, 160), marks.cost(trials - 200, trials)
     whole = f"{marks.cost(0, trials):8.2f} ms a trial"
-    grown = f", {early:.2f} at trial 100, {late:.2f} at trial {trials}" if trials >= 500 else ""
+    grown = f", {early:.2f} at trial 100" if trials >= 200 else ""
+    grown += f", {late:.2f} at trial {trials}" if trials >= 500 else ""
     print(f"{name:<52}{whole} over {trials}{grown}", flush=True)
 
 
@@ -113,6 +115,7 @@ def main() -> None:
         url = options.url or f"sqlite:///{folder}/ours.db"
         plain = options.url or f"sqlite:///{folder}/plain.db"
         storage = st.open_storage(url)
+        measure("Optuna in memory, its median pruner", InMemoryStorage(), MedianPruner(), 200)
         rdb = get_storage(RDBStorage(urls.parse(plain).render_as_string(hide_password=False)))
         measure("RDBStorage, Optuna's median pruner", rdb, MedianPruner(), options.plain_trials)
         measure("RDBStorage, Optuna's Hyperband", rdb, HyperbandPruner(max_resource=REPORTS), options.plain_trials)
