@@ -56,7 +56,7 @@ class HeldTrial:
     def __init__(self, trial: FrozenTrial, study_id: int, token: int, losses: int = 0) -> None:
         self.study_id = study_id
         self.token = token
-        self.losses = losses  # workers that died with it since its last checkpoint
+        self.losses = losses  # workers that ended with it since its last checkpoint
         self._trial = trial  # its containers are ours alone
         self._shared: FrozenTrial | None = None
 
@@ -203,7 +203,9 @@ _TARGETS = {
         table=schema.trials, keys=("trial_id",), columns=("trial_id", "state", "datetime_complete"), exists=True
     ),
     "ended": Target(table=schema.tuner_leases, keys=("trial_id",), columns=("trial_id", "expires"), exists=True),
-    "progressed": Target(table=schema.tuner_leases, keys=("trial_id",), columns=("trial_id", "losses"), exists=True),
+    "progressed": Target(
+        table=schema.tuner_leases, keys=("trial_id",), columns=("trial_id", "losses", "vanished"), exists=True
+    ),
 }
 
 _trials, _leases = schema.trials, schema.tuner_leases
@@ -276,7 +278,7 @@ def _collect(rows: dict[str, list[bulk.Row]], trial_id: int, entry: Unwritten) -
         if entry.token is not None:
             rows["ended"].append((trial_id, None))
     elif entry.progressed:  # PostgreSQL updates a row once a statement
-        rows["progressed"].append((trial_id, 0))
+        rows["progressed"].append((trial_id, 0, 0))
 
 
 def to_json(value: Any) -> str:

@@ -13,7 +13,7 @@ from storage.buffer import Unwritten, copy_trial, to_json
 from storage.cache import StudyCache
 from storage.direct import Command, Row, Shortcut
 from storage.errors import LeaseLostError
-from storage.leases import New, Terms
+from storage.leases import Losses, New, Terms
 from storage.progress import Progress
 from storage.reading import load_trials
 from storage.records import Amended, Claim, WorkerRecord
@@ -51,7 +51,7 @@ class Coordination(Progress):
         tries = 0
         begun = datetime.now()
         begun_before: set[int] = set()
-        losses: dict[int, tuple[int, str]] = {}
+        losses: dict[int, Losses] = {}
         spared = self.held()
 
         def work(connection: Connection) -> tuple[list[FrozenTrial], dict[int, int]]:
@@ -91,16 +91,15 @@ class Coordination(Progress):
             claims = []
             for trial in (*old, *(_new_trial(trial_id, number, begun) for trial_id, number in new.items())):
                 trial_id = trial._trial_id
-                lost, lost_by = losses.get(trial_id, (0, ""))
-                self._hold(copy_trial(trial), study_id, terms.token, losses=lost)
+                lost = losses.get(trial_id, Losses())
+                self._hold(copy_trial(trial), study_id, terms.token, losses=lost.losses + lost.vanished)
                 claims.append(
                     Claim(
                         trial_id=trial_id,
                         number=trial.number,
                         token=terms.token,
                         resumed=trial_id in begun_before,
-                        losses=lost,
-                        lost_by=lost_by,
+                        **lost._asdict(),
                     )
                 )
             return claims

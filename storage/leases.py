@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
@@ -101,8 +101,10 @@ def recall(connection: Connection, token: int) -> set[int]:
 
 def expire(database: Database, connection: Connection, study_id: int, spared: Collection[int]) -> None:
     """Turn trials whose lease has run out into waiting ones, except the caller's own."""
-    expired = connection.execute(database.statement(_expired), {"study": study_id}).scalars()
-    set_free(connection, [trial_id for trial_id in expired if trial_id not in spared])
+    found = connection.execute(database.statement(_expired), {"study": study_id}).scalars()
+    expired = [trial_id for trial_id in found if trial_id not in spared]
+    set_free(connection, expired)
+    _note(connection, expired, {"vanished": _leases.c.vanished + 1})
 
 
 def _expired(now: ColumnElement[float]) -> Select[Any]:
@@ -144,16 +146,29 @@ def set_free(connection: Connection, trial_ids: Collection[int], leased: bool = 
 
 def note_loss(connection: Connection, trial_ids: Collection[int], how: str) -> None:
     """Note that the holder of these trials has died, and how."""
-    lost = {"losses": _leases.c.losses + 1, "lost_by": how}
+    _note(connection, trial_ids, {"losses": _leases.c.losses + 1, "lost_by": how})
+
+
+def _note(connection: Connection, trial_ids: Collection[int], values: dict[str, Any]) -> None:
     for chunk in chunks(trial_ids):
-        connection.execute(update(_leases).where(_leases.c.trial_id.in_(chunk)).values(lost))
+        connection.execute(update(_leases).where(_leases.c.trial_id.in_(chunk)).values(values))
 
 
-def losses(connection: Connection, trial_ids: Collection[int]) -> dict[int, tuple[int, str]]:
-    """Return {trial id: (how many holders died since its last checkpoint, how the last one did)} of those with any."""
-    query = select(_leases.c.trial_id, _leases.c.losses, _leases.c.lost_by)
-    found = connection.execute(query.where(_leases.c.trial_id.in_(list(trial_ids)), _leases.c.losses > 0))
-    return {row[0]: (row[1], row[2] or "") for row in found}
+class Losses(NamedTuple):
+    """What became of a trial's holders since its last checkpoint; see :class:`storage.Claim`."""
+
+    losses: int = 0
+    lost_by: str = ""
+    vanished: int = 0
+
+
+def losses(connection: Connection, trial_ids: Collection[int]) -> dict[int, Losses]:
+    """Return the losses of those of the trials that have any."""
+    lease = _leases.c
+    query = select(lease.trial_id, lease.losses, lease.lost_by, lease.vanished)
+    any_of = (lease.losses > 0) | (lease.vanished > 0)
+    found = connection.execute(query.where(lease.trial_id.in_(list(trial_ids)), any_of))
+    return {row[0]: Losses(row[1], row[2] or "", row[3]) for row in found}
 
 
 def waiting(connection: Connection, study_id: int, below: int | None, limit: int) -> list[tuple[int, bool]]:

@@ -21,6 +21,7 @@ _UPGRADES = {
         "ALTER TABLE tuner_leases ADD COLUMN losses INTEGER DEFAULT 0 NOT NULL",
         "ALTER TABLE tuner_leases ADD COLUMN lost_by VARCHAR(512)",
     ),
+    2: ("ALTER TABLE tuner_leases ADD COLUMN vanished INTEGER DEFAULT 0 NOT NULL",),
 }
 """What makes our tables of one version those of the next."""
 

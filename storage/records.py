@@ -17,6 +17,7 @@ class Claim:
     resumed: bool  # somebody worked on it before: look for its last checkpoint
     losses: int = 0  # how many workers in a row died with it since its last checkpoint
     lost_by: str = ""  # how the last of them died
+    vanished: int = 0  # how many more let its lease run out since then, and nobody knows how they ended
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ OLDER_REVISIONS = (
     "v3.0.0.c",
     "v3.0.0.d",
 )
-OUR_SCHEMA = 2  # raised when a tuner_ table changes; migration.py knows how the older ones become it
+OUR_SCHEMA = 3  # raised when a tuner_ table changes; migration.py knows how the older ones become it
 
 _KEY = 512
 _DOUBLE = 53
@@ -227,6 +227,7 @@ tuner_leases = Table(
     Column("expires", Double),  # seconds since 1970; NULL = not held (released or finished)
     Column("losses", Integer, nullable=False, server_default="0"),  # holders that died since its last checkpoint
     Column("lost_by", String(_KEY)),  # how the last of them died
+    Column("vanished", Integer, nullable=False, server_default="0"),  # holders since then whose lease ran out
     Index("ix_tuner_leases_study_id_expires", "study_id", "expires"),
 )
 tuner_epochs = Table(

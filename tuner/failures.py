@@ -22,6 +22,9 @@ MOST_LOSSES = 3
 """A trial with which so many workers in a row died, without a checkpoint in between, is not taken up again."""
 SUSPECT_LOSSES = 2
 """A trial with which so many died is taken up alone: the next death shows whose fault it is."""
+MOST_VANISHED = 8
+"""The same of workers that vanished unseen: it may be the trial's fault, where a container is killed as a whole."""
+SUSPECT_VANISHED = 5
 
 _OURS = tuple(Path(__file__).resolve().parents[1] / package for package in ("tuner", "objectives", "storage"))
 _LIBRARIES = tuple(
@@ -36,12 +39,26 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {"class": kind, "reason": reason, "traceback": own_traceback(error) if error.__traceback__ else ""}
 
 
+def is_lost(claim: Claim) -> bool:
+    """Whether a trial has cost so many workers that it is not taken up again."""
+    return claim.losses >= MOST_LOSSES or claim.vanished >= MOST_VANISHED
+
+
+def is_suspect(claim: Claim) -> bool:
+    """Whether a trial has cost so many workers that it is taken up alone."""
+    return claim.losses >= SUSPECT_LOSSES or claim.vanished >= SUSPECT_VANISHED
+
+
 def describe_loss(claim: Claim) -> dict[str, Any]:
     """Return what is noted with a trial that took its workers with it."""
-    return {
-        "class": attributes.LOST,
-        "reason": f"{claim.losses} workers in a row died with it; the last {claim.lost_by}",
-    }
+    if claim.losses >= MOST_LOSSES:
+        reason = f"{claim.losses} workers in a row died with it; the last {claim.lost_by}"
+    else:
+        reason = (
+            f"{claim.vanished} workers in a row vanished with it before its next checkpoint, and nobody saw how: "
+            "was the machine, or the container, killed as a whole (out of memory)?"
+        )
+    return {"class": attributes.LOST, "reason": reason}
 
 
 def is_out_of_memory(error: BaseException) -> bool:

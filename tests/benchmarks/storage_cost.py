@@ -4,8 +4,8 @@
     python -m tests.benchmarks.storage_cost postgresql://…       # a server, in a database that may be filled
 
 The work of a trial: 8 parameters, 30 reports each followed by a prune check, 3 user attributes; random
-sampler; the median pruner and Hyperband. RDBStorage does a few trials of the same work with Optuna's pruner, and so does
-Optuna without any storage, which tells how quick the machine is just now.
+sampler; the median pruner and Hyperband. RDBStorage does a few trials of the same work with Optuna's pruner, and so
+does Optuna without any storage, which tells how quick the machine is just now.
 """
 
 from __future__ import annotations

@@ -188,6 +188,21 @@ def test_workers_that_died_with_a_trial_are_counted_until_its_next_checkpoint(wo
     assert [claim.losses for claim in second.claim(study_id, 1)] == [0]
 
 
+def test_workers_that_vanish_with_a_trial_are_counted_apart_until_its_next_checkpoint(
+    worker: Open, clock: Clock
+) -> None:
+    study_id = _study(worker())
+    for vanished in range(3):
+        (claim,) = worker().claim(study_id, 1)
+        assert (claim.number, claim.losses, claim.vanished) == (0, 0, vanished)
+        clock.now += 61
+    last = worker()
+    (claim,) = last.claim(study_id, 1)
+    last.record_checkpoint(st.CheckpointRecord(trial_id=claim.trial_id, epoch=1, uri="x", bytes=1, sha256=""))
+    last.release([claim.trial_id])
+    assert [claim.vanished for claim in worker().claim(study_id, 1)] == [0]
+
+
 def test_a_worker_that_was_not_seen_to_die_does_not_count(worker: Open, clock: Clock) -> None:
     silent, gone, second = worker(), worker(), worker()
     study_id = _study(second)

@@ -123,7 +123,8 @@ def test_tables_of_the_first_version_are_brought_up_to_date_when_they_are_opened
     made.close()
     engine = create_engine(urls.parse(empty_url))
     with engine.begin() as connection:
-        for table, column in (("tuner_workers", "machine"), ("tuner_leases", "losses"), ("tuner_leases", "lost_by")):
+        dropped = {"tuner_workers": ("machine",), "tuner_leases": ("losses", "lost_by", "vanished")}
+        for table, column in ((table, column) for table, columns in dropped.items() for column in columns):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute(schema.tuner_version.update().values(version=1))
     engine.dispose()

@@ -101,7 +101,7 @@ class TrainableWorker(Worker):
 
     def _fill(self) -> int:
         """Claim as many trials as there are free places, let them join their cohorts; return how many were claimed."""
-        alone = any(running.claim.losses >= failures.SUSPECT_LOSSES for running in self.running.values())
+        alone = any(failures.is_suspect(running.claim) for running in self.running.values())
         free = 0 if alone else self.places.now - len(self.running)
         claims = self.claim(free) if free > 0 else []
         if not all(claim.resumed for claim in claims):  # those that were interrupted come first

@@ -124,11 +124,11 @@ class Worker(ABC):
             ObjectiveError: when the study's first trials all cost their workers.
         """
         claims = self.storage.claim(self.study_id, free)
-        while lost := [claim for claim in claims if claim.losses >= failures.MOST_LOSSES]:
+        while lost := [claim for claim in claims if failures.is_lost(claim)]:
             for claim in lost:
                 self._tell_lost(claim)
             claims = [claim for claim in claims if claim not in lost] or self.storage.claim(self.study_id, free)
-        suspect = next((claim for claim in claims if claim.losses >= failures.SUSPECT_LOSSES), None)
+        suspect = next((claim for claim in claims if failures.is_suspect(claim)), None)
         if suspect is None:
             return claims
         self.put_down()

@@ -13,7 +13,7 @@ import optuna
 import pytest
 import torch
 
-from storage import open_storage
+from storage import SQLStorage, open_storage
 from tests.tuner import studies
 from tuner import attributes, failures, study
 from tuner.errors import ObjectiveError, StudyConflictError
@@ -140,6 +140,21 @@ def lose(results: Results, trials: int) -> None:
     worker_id = storage.register_worker(results.study_id, name="dying")
     assert len(storage.claim(results.study_id, trials)) == trials
     results.storage.unregister_worker(worker_id, died="was killed by signal 9 (SIGKILL)")
+
+
+def test_a_trial_that_takes_a_whole_container_with_it_again_and_again_is_given_up(tmp_path: Path) -> None:
+    now = [0.0]
+    results = studies.create(tmp_path, search={"sampler": "random", "pruner": "none"}, budget={"trials": 3})
+    for vanished in range(failures.MOST_VANISHED):
+        storage = SQLStorage(results.storage.safe_url, clock=lambda: now[0])
+        taken = 3 if vanished < failures.SUSPECT_VANISHED else 1  # then by itself
+        assert len(storage.claim(results.study_id, taken)) == taken
+        now[0] += 61
+    assert studies.work(results) == "budget spent"
+    assert [row.state for row in results.trials()] == ["failed", "finished", "finished"]
+    failure = results.trial(0).attributes[attributes.FAILURE]
+    assert failure["class"] == attributes.LOST
+    assert failure["reason"].startswith(f"{failures.MOST_VANISHED} workers in a row vanished with it")
 
 
 def test_trials_with_which_workers_died_are_tried_alone_so_that_only_the_guilty_one_is_lost(tmp_path: Path) -> None:
