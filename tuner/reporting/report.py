@@ -24,14 +24,18 @@ def report(name: str, *, to: str | Path | None = None, replace: bool = False, st
     Raises:
         StudyNotFoundError: when there is no study of that name.
         NoFinishedTrialError: when none of its trials has finished.
-        UsageError: when the file is there already.
+        UsageError: when the file is there already, or its folder is not.
     """
     results = load(name, storage=storage)
     path = Path(to) if to is not None else _file_for(name)
     if path.exists() and not replace:
         raise UsageError(f"{path}: it is there already; --force overwrites it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder '{path.parent}'; make it first")
     page = render(results)
-    path.write_text(page, encoding="utf-8")
+    part = path.with_name(f".{path.name}.part")  # whoever reads the file, or runs out of disk, keeps the old one whole
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
     return path
 
 

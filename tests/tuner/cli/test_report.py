@@ -32,6 +32,7 @@ def test_a_file_that_is_there_stays_unless_forced(run: Run) -> None:
     assert Path("mine.html").read_text() == "mine"
     assert run("report", "churn", "--to", "mine.html", "--force", "--quiet").stderr == ""
     assert Path("mine.html").read_text(encoding="utf-8") != "mine"
+    assert not list(Path().glob(".*.part"))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_file_that_is_there_stays_unless_forced(run: Run) -> None:
     [
         (("absent",), 3, "there is no study 'absent'"),
         (("empty",), 4, "study 'empty' has no finished trial yet"),
-        (("churn", "--to", "absent/churn.html"), 1, "absent/churn.html: No such file or directory"),
+        (("churn", "--to", "absent/churn.html"), 2, "absent/churn.html: there is no folder 'absent'"),
     ],
 )
 def test_what_cannot_be_reported_is_said_in_a_line(run: Run, arguments: tuple[str, ...], code: int, said: str) -> None:
