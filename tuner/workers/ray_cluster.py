@@ -79,12 +79,21 @@ class RayCluster:
         self._share = {"num_cpus": self._threads}
         if device.startswith("cuda"):
             gpus = sum(node.get("GPU", 0) for node in nodes)
-            self._share["num_gpus"] = 1 / math.ceil(len(planned) / gpus)
+            self._share["num_gpus"] = 1 / math.ceil(len(planned) / gpus) if gpus else 1
         return planned
 
     def take(self) -> _Remote:
-        actor = self._ray.remote(Host).options(max_concurrency=8, **self._share)
-        remote = _Remote(self._ray, actor.remote(self._threads, str(Path.cwd())), self)
+        """Return a worker's process, which waits for a place.
+
+        Raises:
+            TunerError: when the cluster is gone.
+        """
+        try:
+            host = self._ray.remote(Host).options(max_concurrency=8, **self._share)
+            actor = host.remote(self._threads, str(Path.cwd()))
+        except (self._ray.exceptions.RayError, OSError, RuntimeError) as error:
+            raise TunerError(f"the Ray cluster is gone: {_reason(error)}; `tuner resume` goes on") from None
+        remote = _Remote(self._ray, actor, self)
         self._remotes.append(remote)
         return remote
 
@@ -106,7 +115,8 @@ def plan_on_nodes(
     """Return the device and threads of each worker on nodes of such resources (``CPU``, ``GPU``), as Ray has them.
 
     There are as many workers as on one machine of all their cores and GPUs. Each has as many threads as fit so that all
-    find a place, and the GPU, or the part of one, that Ray gives it.
+    find a place, and the GPU, or the part of one, that Ray gives it. Where there is no GPU, as many workers as asked
+    for wait for one: the cluster may grow.
 
     Raises:
         UsageError: when no worker is asked for, or a GPU where there is none.
@@ -115,8 +125,13 @@ def plan_on_nodes(
         raise UsageError(f"[training] device = '{device}': on a cluster Ray chooses the GPU; write 'cuda' or 'auto'")
     cores, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
     if device == "cuda" and not gpus:
-        raise UsageError("[training] device = 'cuda': the Ray cluster has no GPU; write 'auto' or 'cpu'")
-    planned = plan_workers(Machine(cores=cores, gpus=gpus), workers=workers, trials=trials, device=device)
+        if workers is None:
+            raise UsageError(
+                "[training] device = 'cuda': the Ray cluster has no GPU now; write 'auto' or 'cpu', or --workers N "
+                "where it can grow"
+            )
+        gpus = workers
+    planned = plan_workers(Machine(cores=max(1, cores), gpus=gpus), workers=workers, trials=trials, device=device)
     on_gpu = planned[0][0].startswith("cuda")
     per_gpu = math.ceil(len(planned) / gpus) if on_gpu else 0
 
@@ -187,12 +202,13 @@ class _Remote:
     def _run(self) -> None:
         try:
             code = self._follow()
-        except self._ray.exceptions.RayError as error:
+        except Exception as error:  # noqa: BLE001 - a launcher that hears of no end would wait without end
             code = self._lost(error)
         for pipe in self._write.values():
             pipe.close()
         self.returncode = code
-        self._ray.kill(self._actor)
+        with contextlib.suppress(Exception):  # it is gone already
+            self._ray.kill(self._actor)
 
     def _follow(self) -> int:
         """Pass on what the process writes, and return its exit code."""
@@ -228,7 +244,8 @@ class _Remote:
         if self._farewell is not None:
             self._pass_on("stdout", self._farewell)
             return 0
-        if getattr(error, "actor_init_failed", False) or not isinstance(error, self._ray.exceptions.RayActorError):
+        began = getattr(error, "actor_init_failed", None) is False  # else Ray could not even try
+        if self.pid == -1 and not began:
             message = f"Ray could not start a worker: {_reason(error)}; every node needs tuner and what the study uses"
             departure = Departure(reason="failed", exit_code=1, message=message)
             self._pass_on("stdout", f"{DEPARTURE_MARK}{departure.to_json()}\n")

@@ -14,7 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.storage.databases import PostgreSQL, own_postgresql
-from tests.tuner.workers.test_running import EPOCHS, SLOW, wait_for
+from tests.tuner.workers.test_running import SLOW, wait_for
 from tuner import study
 from tuner.errors import TunerError, UsageError
 from tuner.results import Results
@@ -22,7 +22,7 @@ from tuner.workers import ray_cluster
 from tuner.workers.ray_cluster import RayCluster, plan_on_nodes
 
 ROOT = Path(__file__).parents[3]
-TRIALS = 8
+TRIALS, EPOCHS = 6, 120
 IMPATIENT = "from tuner.workers import ray_cluster as r; r.PATIENCE_SECONDS = 1; from tuner.cli import main; main()"
 """The command line, which soon says what a worker waits for."""
 
@@ -112,17 +112,18 @@ def check_all_done(server: PostgreSQL) -> None:
         assert [epoch.epoch for epoch in results.epochs(trial.number)] == list(range(1, EPOCHS + 1))
 
 
-SETTINGS = [part for setting in SLOW for part in ("-S", setting)]
+SETTINGS = [part for setting in (*SLOW, f"training.epochs={EPOCHS}") for part in ("-S", setting)]
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 def test_what_was_on_a_lost_node_is_continued_on_another(
     server: PostgreSQL, nodes: Nodes, tuner: Tuner, tmp_path: Path
 ) -> None:
     run = tuner("start", "iris", "--trials", str(TRIALS), "--ray", nodes.address, *SETTINGS, "-o", "json")
     wait_for(lambda: at_work(server) == 2)
     nodes.lose_one()
-    printed, said = run.communicate(timeout=150)
+    printed, said = run.communicate(timeout=240)
     assert run.returncode == 0, said
     assert "is gone: " in said
     assert "another takes its place and continues its trials" in said
@@ -133,6 +134,7 @@ def test_what_was_on_a_lost_node_is_continued_on_another(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 def test_workers_wait_for_a_place_and_leave_when_asked(server: PostgreSQL, nodes: Nodes, tuner: Tuner) -> None:
     asked = ["--ray", nodes.address, "--workers", "3"]
     run = tuner("start", "iris", "--trials", str(TRIALS), *asked, *SETTINGS)
@@ -146,7 +148,7 @@ def test_workers_wait_for_a_place_and_leave_when_asked(server: PostgreSQL, nodes
     assert not results.storage.list_workers(results.study_id)
     assert results.storage.open_trials(results.study_id) == 0
     run = tuner("resume", "iris", *asked)
-    printed, said = run.communicate(timeout=120)
+    printed, said = run.communicate(timeout=240)
     assert run.returncode == 0, said
     assert f"{TRIALS} of {TRIALS} trials done" in printed
     assert "Ray has no node yet with 1 CPU to spare" in said
@@ -182,6 +184,8 @@ def test_where_ray_is_not_installed_it_is_said(monkeypatch: pytest.MonkeyPatch) 
         ([{"CPU": 8, "GPU": 2}], 4, "cuda", [("cuda:0", 2)] * 4),
         ([{"CPU": 8, "GPU": 1}, {"CPU": 8, "GPU": 1}], 3, "cuda", [("cuda:0", 4)] * 3),
         ([{"CPU": 8, "GPU": 2}], 2, "cpu", [("cpu", 4)] * 2),
+        ([{}], None, "auto", [("cpu", 1)]),
+        ([{"CPU": 4}], 3, "cuda", [("cuda:0", 1)] * 3),
     ],
 )
 def test_every_worker_finds_a_place(nodes: list[Node], workers: int | None, device: str, expected: object) -> None:
@@ -191,7 +195,7 @@ def test_every_worker_finds_a_place(nodes: list[Node], workers: int | None, devi
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_gpu_that_no_node_has_is_refused(device: str) -> None:
     with pytest.raises(UsageError, match=r"\[training\] device"):
-        plan_on_nodes([{"CPU": 2}], workers=1, trials=None, device=device)
+        plan_on_nodes([{"CPU": 2}], workers=None, trials=None, device=device)
 
 
 def test_rays_reason_is_its_last_line_that_is_no_detail() -> None:
