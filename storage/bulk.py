@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Enum, Float, Integer, bindparam, update
+from sqlalchemy import Enum, Float, Integer, String, bindparam, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from storage import direct
@@ -133,6 +133,8 @@ def _part(target: Target, place: int, anew: bool) -> str:
 
 
 def _type(column: Column[Any]) -> str:
+    if isinstance(column.type, String) and not isinstance(column.type, Enum):
+        return "text"  # cast to its own type, a text that is too long for it would be cut off and not refused
     return str(column.type.compile(dialect=_POSTGRESQL))
 
 

@@ -159,12 +159,13 @@ class Holder:
                 shortcut = None if attrs else buffer.shortcut(pending, durable=durable)
                 work = partial(self._write, pending, attrs)
                 lost, finished = self.database.write(work, durable=durable, shortcut=shortcut)
-            except StorageError as error:
+            except Exception as error:
                 with self._memory:
                     self._put_back(pending, attrs)
-                if type(error) is StorageError and len(pending) > 1:
+                passes = isinstance(error, StorageError) and type(error) is not StorageError
+                if not passes and len(pending) > 1:
                     return self._flush_one_by_one(durable=durable)
-                if type(error) is StorageError:
+                if not passes:
                     self._discard(pending, attrs)
                 raise
             self._on_its_way = not durable
@@ -187,14 +188,14 @@ class Holder:
             waiting, self._pending = self._pending, {}
         lost: set[int] = set()
         finished: set[int] = set()
-        refused: StorageError | None = None
+        refused: Exception | None = None
         alone = [{}, *({trial_id: entry} for trial_id, entry in waiting.items())]  # attributes of studies first
         for pending in alone:
             with self._memory:
                 self._put_back(pending, {})
             try:
                 newly_lost, newly_finished = self._flush(durable=durable)
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - it is raised below
                 refused = error
             else:
                 lost |= newly_lost
