@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from storage import Amended, Deletion, SQLStorage
     from tuner.models.keeping import KeptModel
     from tuner.spec import StudySpec
+    from tuner.workers.processes import Processes
     from tuner.workers.running import Observer
 
 notes = logging.getLogger("tuner.notes")
@@ -248,8 +250,11 @@ def resume(
     Raises:
         TunerError: as :func:`amend` and :func:`start`.
     """
-    results = amend(name, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage)
-    return go_on(results, workers=workers, ray=ray, observer=observer)
+    with ready(load(name, storage=storage), workers=workers, ray=ray) as processes:
+        results = amend(
+            name, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
+        )
+        return go_on(results, workers=workers, processes=processes, observer=observer)
 
 
 def amend(
@@ -312,8 +317,8 @@ def join(
 ) -> Results:
     """Add workers to a study, which may be running elsewhere; see :func:`resume`."""
     results = load(name, storage=storage)
-    stored_spec(results)
-    return go_on(results, workers=workers, ray=ray, observer=observer, joining=True)
+    with ready(results, workers=workers, ray=ray) as processes:
+        return go_on(results, workers=workers, processes=processes, observer=observer, joining=True)
 
 
 def stored_spec(results: Results) -> StudySpec:
@@ -377,16 +382,35 @@ def _find(opened: SQLStorage, name: str) -> int:
         raise StudyNotFoundError(f"there is no study '{name}' in {opened.safe_url}{hint}") from None
 
 
+@contextmanager
+def ready(results: Results, *, workers: int | None, ray: str | None) -> Iterator[Processes]:
+    """Get processes ready for workers of a study, before anything of it is changed.
+
+    Raises:
+        UsageError: when another program created the study, or there is no place for such workers.
+        TunerError: when the Ray cluster does not answer.
+    """
+    from tuner.workers.running import standby
+
+    spec = stored_spec(results)
+    url = results.storage.database.url.render_as_string(hide_password=False)
+    with standby(spec, workers, ray=ray, url=url) as processes:
+        processes.places(spec, workers)
+        yield processes
+
+
 def go_on(
-    results: Results, *, workers: int | None, ray: str | None = None, observer: Observer | None, joining: bool = False
+    results: Results,
+    *,
+    workers: int | None,
+    processes: Processes,
+    observer: Observer | None,
+    joining: bool = False,
 ) -> Results:
     """Run workers on a study as it stands; :func:`resume` and :func:`join` say what they do."""
-    from tuner.workers.running import run, standby
+    from tuner.workers.running import run
 
-    assert results.spec is not None
-    url = results.storage.database.url.render_as_string(hide_password=False)
-    with standby(results.spec, workers, ray=ray, url=url) as processes:
-        run(results, workers=workers, observer=observer, joining=joining, processes=processes)
+    run(results, workers=workers, observer=observer, joining=joining, processes=processes)
     _keep_best(results)
     return results
 

@@ -135,15 +135,16 @@ def resume(
             hint(f"study '{study}' has spent its budget; --add N gives it N trials more")
             _tell(results, elapsed=0.0, storage=storage, output=output)
             return
-    with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
-        amended = api.amend(
-            study, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
-        )
+    with api.ready(api.load(study, storage=storage), workers=workers, ray=ray) as processes:
+        with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
+            amended = api.amend(
+                study, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
+            )
 
-    def run(observer: Observer) -> Results:
-        return api.go_on(amended, workers=workers, ray=ray, observer=observer)
+        def run(observer: Observer) -> Results:
+            return api.go_on(amended, workers=workers, processes=processes, observer=observer)
 
-    _run_and_tell(study, run, storage=storage, output=output)
+        _run_and_tell(study, run, storage=storage, output=output)
 
 
 @click.command(short_help="Join a study that runs here or elsewhere.")

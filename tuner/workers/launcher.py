@@ -11,8 +11,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tuner.workers.processes import Process, Processes
@@ -58,6 +58,12 @@ class Departure:
     def to_json(self) -> str:
         """Return it as one line."""
         return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Departure:
+        """Return what :meth:`to_json` wrote, perhaps that of a newer version: what it adds is left out."""
+        known = {field.name for field in fields(Departure)}
+        return Departure(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
 @dataclass(kw_only=True)
@@ -132,7 +138,7 @@ class Launcher:
             _close(process)
             self._processes.remove(process)
             departure = process.departure or _lost(process, code)
-            if process.departure is None and not self._leaving and self._may_restart(process.settings.index):
+            if process.departure is None and not self._leaving and self._may_restart(process):
                 self._on_loss(process.settings, process.popen, process.popen.gone or how_it_ended(code))
                 self._processes.append(_start(process.settings, self._tell, self._source.take()))
                 continue
@@ -140,8 +146,11 @@ class Launcher:
             if departure.exit_code not in (0, 130, 143):
                 self.ask_to_leave()
 
-    def _may_restart(self, index: int) -> bool:
-        """Whether the worker may be started once more: a study that gets on is not given up."""
+    def _may_restart(self, process: _Process) -> bool:
+        """Whether the worker may be started once more: no study that gets on, or only loses nodes, is given up."""
+        if process.popen.gone:
+            return True
+        index = process.settings.index
         ended = self._ended()
         if ended > self._ended_before:
             self._restarts.clear()
@@ -190,8 +199,7 @@ def _read_output(process: _Process, tell: Callable[[str], None]) -> None:
     assert process.popen.stdout is not None
     for line in process.popen.stdout:
         if line.startswith(DEPARTURE_MARK):
-            values: dict[str, Any] = json.loads(line.removeprefix(DEPARTURE_MARK))
-            process.departure = Departure(**values)
+            process.departure = Departure.from_json(line.removeprefix(DEPARTURE_MARK))
         elif line.startswith(NOTE_MARK):
             tell(json.loads(line.removeprefix(NOTE_MARK)))
         elif line.strip():
@@ -234,6 +242,8 @@ def _lost(process: _Process, code: int) -> Departure:
 
 BUDGET_SPENT = "budget spent"
 INTERRUPTED = "interrupted"
+STOPPED = "stopped"
+TIME_IS_UP = "time is up"
 DEPARTURE_MARK = "\x1etuner-departure "
 NOTE_MARK = "\x1etuner-note "
 """Starts the line on which a worker says how it left."""

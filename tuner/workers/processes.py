@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -67,6 +67,9 @@ class Processes(Protocol):
     def take(self) -> Process:
         """Return a process that runs ``tuner.workers.worker_process`` and waits to be told its study."""
 
+    def dismiss(self, reason: Callable[[], str | None]) -> None:
+        """Let those leave that still wait for a place, if there are any and there is a reason."""
+
 
 def open_processes(count: int, threads: int, imports: Sequence[str] = ()) -> Processes:
     """Get processes ready for so many workers of so many threads each, whose objective imports these modules."""
@@ -93,6 +96,9 @@ class Spawned:
 
     def take(self) -> Process:
         return self._waiting.pop() if self._waiting else OwnProcess(self._threads)
+
+    def dismiss(self, reason: Callable[[], str | None]) -> None:
+        """Do nothing: here nobody waits for a place."""
 
 
 class OwnProcess(subprocess.Popen[str]):
@@ -139,6 +145,9 @@ class Nursery:
             self._parent.end()
             self._parent = _Parent(self._threads, self._imports)
             return _Forked(self._parent)
+
+    def dismiss(self, reason: Callable[[], str | None]) -> None:
+        """Do nothing: here nobody waits for a place."""
 
 
 class _Parent:

@@ -12,7 +12,9 @@ import json
 import logging
 import math
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,13 +29,20 @@ from tuner.workers.planning import Machine, Place, plan_workers
 from tuner.workers.ray_node import Host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
     from tuner.spec import StudySpec
 
+ADDRESS = re.compile(r"auto|(ray://)?[^/:\s]+:\d+|(ray://)?\[[0-9a-fA-F:]+\]:\d+")
 HEALTH_SECONDS = 10.0
 """How long a cluster may take to say that it is there."""
+LOOK_SECONDS = 3.0
+"""How often it is looked whether the cluster is still there."""
+LOST_SECONDS = 20.0
+"""A cluster that has not answered for so long is given up."""
+LAST_WORD_SECONDS = 5.0
+"""How long a worker that was killed may take to be heard of."""
 AGAIN_SECONDS = 1.0
 """How long to wait after a node did not answer."""
 PATIENCE_SECONDS = 10.0
@@ -50,6 +59,8 @@ class RayCluster:
             UsageError: when Ray is not installed, or the storage is a file.
             TunerError: when no cluster answers.
         """
+        if not ADDRESS.fullmatch(address):
+            raise UsageError(f"--ray '{address}': write auto, HOST:PORT or ray://HOST:PORT")
         if urls.parse(url).get_backend_name() == "sqlite":
             raise UsageError(
                 f"--ray {address}: the nodes of a cluster cannot share the file {urls.mask(url)}; "
@@ -62,15 +73,36 @@ class RayCluster:
         self._share: dict[str, float] = {}
         self._threads = 1
         self._remotes: list[_Remote] = []
+        self._lost = ""
+        """Why nothing can be asked of the cluster any more; empty while it lives."""
+        self._ended = threading.Event()
+        if "://" not in address:  # else Ray's client says itself that its server is gone
+            host, _, port = str(self._ray.get_runtime_context().gcs_address).rpartition(":")
+            threading.Thread(target=self._guard, args=(host, int(port)), daemon=True).start()
 
     def __enter__(self) -> RayCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         for remote in self._remotes:
             remote.kill()
+        for remote in self._remotes:
+            remote.wait()
         if self._ours:
             self._ray.shutdown()
+
+    def _guard(self, host: str, port: int) -> None:
+        """Notice that the cluster is gone; Ray would wait for its return for a minute and then end this process."""
+        answered = time.monotonic()
+        while not self._ended.wait(LOOK_SECONDS):
+            with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=LOOK_SECONDS):
+                answered = time.monotonic()
+            if time.monotonic() - answered > LOST_SECONDS:
+                self._lost = f"no answer from {host}:{port} for {LOST_SECONDS:g} s"
+                for remote in self._remotes:
+                    remote.abandon(f"is gone with the Ray cluster: {self._lost}")
+                return
 
     def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -88,10 +120,12 @@ class RayCluster:
         Raises:
             TunerError: when the cluster is gone.
         """
+        if self._lost:
+            raise TunerError(f"the Ray cluster is gone: {self._lost}; `tuner resume` goes on")
         try:
             host = self._ray.remote(Host).options(max_concurrency=8, **self._share)
             actor = host.remote(self._threads, str(Path.cwd()))
-        except (self._ray.exceptions.RayError, OSError, RuntimeError) as error:
+        except (self._ray.exceptions.RayError, OSError, RuntimeError, AssertionError) as error:
             raise TunerError(f"the Ray cluster is gone: {_reason(error)}; `tuner resume` goes on") from None
         remote = _Remote(self._ray, actor, self)
         self._remotes.append(remote)
@@ -103,10 +137,16 @@ class RayCluster:
         share = f"{self._threads} CPU" + (f" and {gpu:.3g} GPU" if gpu else "")
         return f"Ray has no node yet with {share} to spare for each worker; those that found one are at work"
 
-    def dismiss_waiting(self, farewell: str) -> None:
-        """Let those leave with the same words that have no place yet: they would find what this worker has found."""
+    def dismiss(self, reason: Callable[[], str | None]) -> None:
+        if any(remote.waits for remote in self._remotes):
+            why = reason()
+            if why is not None:
+                self.dismiss_waiting(why)
+
+    def dismiss_waiting(self, reason: str) -> None:
+        """Let those leave that have no place yet: they would find what this worker has found."""
         for remote in self._remotes:
-            remote.dismiss(farewell)
+            remote.dismiss(reason)
 
 
 def plan_on_nodes(
@@ -123,6 +163,7 @@ def plan_on_nodes(
     """
     if device.startswith("cuda:"):
         raise UsageError(f"[training] device = '{device}': on a cluster Ray chooses the GPU; write 'cuda' or 'auto'")
+    nodes = [node for node in nodes if node.get("CPU", 0) >= 1]  # a worker needs one, beside a GPU too
     cores, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
     if device == "cuda" and not gpus:
         if workers is None:
@@ -157,7 +198,7 @@ class _Remote:
         self.machine, self.pid = machine.here(), -1  # until it has a place
         self.gone = ""
         self.returncode: int | None = None
-        self._farewell: str | None = None
+        self._farewell = ""  # why it need not begin any more
         self._deciding = threading.Lock()
         pipes = {name: os.pipe() for name in ("stdout", "stderr")}
         self._write = {name: os.fdopen(write, "w", errors="replace") for name, (_, write) in pipes.items()}
@@ -167,36 +208,49 @@ class _Remote:
         self._relay = threading.Thread(target=self._run, daemon=True)
         self._relay.start()
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has no place yet."""
+        return self.pid == -1 and self.returncode is None
+
     def poll(self) -> int | None:
         return self.returncode
 
     def wait(self) -> int:
-        self._relay.join()
+        if self.returncode is None:
+            self._relay.join(LAST_WORD_SECONDS)
+        if self.returncode is None:
+            self.abandon("is gone: it did not say how it ended")
         assert self.returncode is not None
         return self.returncode
 
     def kill(self) -> None:
         if self.returncode is None:
-            with contextlib.suppress(self._ray.exceptions.RayError):
-                self._ray.get(self._actor.kill.remote(), timeout=1.0)
-            self._ray.kill(self._actor)
+            self._actor.kill.remote()
+            if self.waits:
+                self._ray.kill(self._actor)
 
-    def dismiss(self, farewell: str) -> None:
-        """Let the worker leave with these last words if it has no place yet."""
+    def dismiss(self, reason: str) -> None:
+        """Let the worker leave for this reason if it has no place yet."""
         with self._deciding:
-            waits = self.pid == -1 and self.returncode is None and self._farewell is None
+            waits = self.waits and not self._farewell
             if waits:
-                self._farewell = farewell
+                self._farewell = reason
         if waits:
             self._ray.kill(self._actor)
+
+    def abandon(self, why: str) -> None:
+        """Say that it is gone, for whatever it may still do cannot be heard any more."""
+        self.gone = self.gone or why
+        self._end(-signal.SIGKILL)
 
     def send(self, text: str) -> None:
         self._actor.write.remote(text)
 
     def leave(self) -> None:
         """Ask the process to leave."""
-        self.dismiss(f"{DEPARTURE_MARK}{Departure(reason=INTERRUPTED).to_json()}\n")
-        if self._farewell is None and self.returncode is None:
+        self.dismiss(INTERRUPTED)
+        if not self._farewell and self.returncode is None:
             self._actor.close.remote()
 
     def _run(self) -> None:
@@ -204,11 +258,17 @@ class _Remote:
             code = self._follow()
         except Exception as error:  # noqa: BLE001 - a launcher that hears of no end would wait without end
             code = self._lost(error)
-        for pipe in self._write.values():
-            pipe.close()
-        self.returncode = code
-        with contextlib.suppress(Exception):  # it is gone already
-            self._ray.kill(self._actor)
+        if self.returncode is None:
+            with contextlib.suppress(Exception):  # it is gone already
+                self._ray.kill(self._actor)
+        self._end(code)
+
+    def _end(self, code: int) -> None:
+        with self._deciding:
+            if self.returncode is None:
+                self.returncode = code
+                for pipe in self._write.values():
+                    pipe.close()
 
     def _follow(self) -> int:
         """Pass on what the process writes, and return its exit code."""
@@ -232,26 +292,35 @@ class _Remote:
                 return int(code)
 
     def _pass_on(self, name: str, line: str) -> None:
-        self._write[name].write(line)
-        self._write[name].flush()
+        with self._deciding:
+            if self.returncode is not None:
+                return
+            self._write[name].write(line)
+            self._write[name].flush()
         if line.startswith(DEPARTURE_MARK):
-            departure = Departure(**json.loads(line.removeprefix(DEPARTURE_MARK)))
+            departure = Departure.from_json(line.removeprefix(DEPARTURE_MARK))
             if departure.exit_code == 0 and departure.reason != INTERRUPTED:
-                self._cluster.dismiss_waiting(line)
+                self._cluster.dismiss_waiting(departure.reason)
+
+    def _say_goodbye(self, departure: Departure) -> None:
+        self._pass_on("stdout", f"{DEPARTURE_MARK}{departure.to_json()}\n")
 
     def _lost(self, error: Exception) -> int:
         """Say how it ended without a word of its own, and return the exit code that stands for it."""
-        if self._farewell is not None:
-            self._pass_on("stdout", self._farewell)
+        if self._farewell:
+            self._say_goodbye(Departure(reason=self._farewell))
             return 0
-        began = getattr(error, "actor_init_failed", None) is False  # else Ray could not even try
-        if self.pid == -1 and not began:
-            message = f"Ray could not start a worker: {_reason(error)}; every node needs tuner and what the study uses"
-            departure = Departure(reason="failed", exit_code=1, message=message)
-            self._pass_on("stdout", f"{DEPARTURE_MARK}{departure.to_json()}\n")
-            return 1
-        self.gone = f"is gone: {_reason(error)}"
-        return -signal.SIGKILL
+        if self.pid != -1 or not self._could_not_start(error):
+            self.gone = f"is gone: {_reason(error)}"
+            return -signal.SIGKILL
+        message = f"Ray could not start a worker: {_reason(error)}; every node needs tuner and what the study uses"
+        self._say_goodbye(Departure(reason="failed", exit_code=1, message=message))
+        return 1
+
+    def _could_not_start(self, error: Exception) -> bool:
+        names = ("RayTaskError", "RuntimeEnvSetupError", "ActorUnschedulableError")
+        kinds = tuple(getattr(self._ray.exceptions, name) for name in names)
+        return getattr(error, "actor_init_failed", False) or isinstance(error, kinds)
 
 
 class _Input:
@@ -271,6 +340,7 @@ class _Input:
 
 
 def _ray(address: str) -> ModuleType:
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # else Ray would start a cluster in the place of a lost one
     try:
         import ray
     except ImportError:
@@ -286,7 +356,8 @@ def _connect(ray: ModuleType, address: str) -> None:
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
     except (ray.exceptions.RayError, OSError, ValueError, RuntimeError, AssertionError) as error:
-        raise _no_cluster(address, _reason(error)) from None
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TunerError(f"--ray {address}: {why}") from None
     finally:
         if main:  # Ray has put its own in its place
             signal.signal(signal.SIGTERM, handler)
@@ -313,6 +384,6 @@ def _no_cluster(address: str, why: str) -> TunerError:
 
 
 def _reason(error: Exception) -> str:
-    """Return the line of Ray's that says why: the last one that is no detail of the one before."""
+    """Return the line of Ray's that says why: the last one that is no detail of the one before, or its beginning."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    return lines[-1][:200].rstrip(".") if lines else type(error).__name__

@@ -22,7 +22,7 @@ Line = tuple[str, str]
 
 
 class Host:
-    """The actor of one worker. Its process leaves when the actor dies: the process's input ends then."""
+    """The actor of one worker, whose process does not outlive it: its input ends then, and Ray ends what is left."""
 
     def __init__(self, threads: int, folder: str) -> None:
         """Start a process of so many threads in the ``folder`` the study was started from, where this node has it."""

@@ -14,7 +14,7 @@ import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
 from tuner.errors import ObjectiveError, TunerError
-from tuner.workers.launcher import BUDGET_SPENT, INTERRUPTED, Departure, Launcher, WorkerSettings
+from tuner.workers.launcher import BUDGET_SPENT, INTERRUPTED, STOPPED, TIME_IS_UP, Departure, Launcher, WorkerSettings
 from tuner.workers.planning import Machine
 from tuner.workers.processes import Processes, lives, open_processes
 
@@ -29,6 +29,8 @@ Observer = Callable[["Results"], None]
 """Called a few times a second while a study runs, and once at its end."""
 WATCH_SECONDS = 0.05
 """How often the launcher looks whether a worker has left."""
+DISMISS_SECONDS = 1.0
+"""How often it looks whether those that wait for a place need wait any longer."""
 OBSERVE_SECONDS = 0.25
 """How often an observer sees the study."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -98,7 +100,7 @@ def run(
     )
     try:
         with launcher:
-            _watch(launcher, results, observer)
+            _watch(launcher, results, observer, lambda: processes.dismiss(lambda: _moot(results, deadline)))
         reason = _reason(launcher.departures)
     except StorageUnreachableError:
         storage.database.patience = LAST_WORDS_SECONDS
@@ -114,15 +116,25 @@ def run(
         observer(results)
 
 
-def _watch(launcher: Launcher, results: Results, observer: Observer | None) -> None:
-    observed = 0.0
+def _watch(launcher: Launcher, results: Results, observer: Observer | None, dismiss: Callable[[], None]) -> None:
+    observed = dismissed = 0.0
     while launcher.alive:
         launcher.watch()
+        if time.monotonic() - dismissed >= DISMISS_SECONDS:
+            dismiss()
+            dismissed = time.monotonic()
         if observer is not None and time.monotonic() - observed >= OBSERVE_SECONDS:
             observer(results)
             observed = time.monotonic()
         if launcher.alive:
             time.sleep(WATCH_SECONDS)
+
+
+def _moot(results: Results, deadline: float | None) -> str | None:
+    """Return why a worker need not begin any more, or ``None``."""
+    if deadline is not None and time.time() >= deadline:
+        return TIME_IS_UP
+    return STOPPED if results.storage.stop_requested(results.study_id) else None
 
 
 def _replace(results: Results, settings: WorkerSettings, process: Process, how: str) -> None:

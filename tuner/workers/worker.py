@@ -17,7 +17,7 @@ from tuner.errors import ObjectiveError
 from tuner.search import stopping, strategies
 from tuner.search.pruning import at_scale
 from tuner.training.randomness import derive
-from tuner.workers.launcher import BUDGET_SPENT
+from tuner.workers.launcher import BUDGET_SPENT, STOPPED, TIME_IS_UP
 from tuner.workers.running import LAST_WORDS_SECONDS
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Leaving:
         """Return why the worker should leave, or ``None``."""
         if not self._asked.is_set():
             if self._deadline is not None and time.time() >= self._deadline:
-                self.ask("time is up")
+                self.ask(TIME_IS_UP)
             elif time.monotonic() - self._looked >= STOP_POLL_SECONDS:
                 self._looked = time.monotonic()
                 if self._storage.stop_requested(self._study_id):
-                    self.ask("stopped")
+                    self.ask(STOPPED)
         return self._why if self._asked.is_set() else None
 
 
@@ -100,7 +100,7 @@ class Worker(ABC):
             if self.advance():
                 continue
             if self.storage.open_trials(self.study_id) == 0:
-                return "stopped" if self.storage.stop_requested(self.study_id) else BUDGET_SPENT
+                return STOPPED if self.storage.stop_requested(self.study_id) else BUDGET_SPENT
             time.sleep(POLL_SECONDS)
 
     def stop_search(self) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import optuna
 import pytest
@@ -58,6 +59,38 @@ def test_a_study_is_served_until_ctrl_c(study_id: int) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 130
+
+
+def status(request: Request) -> tuple[int, str]:
+    try:
+        with urlopen(request, timeout=30) as got:
+            return got.status, got.read().decode()
+    except HTTPError as error:
+        return error.code, json.loads(error.read())["reason"]
+
+
+def test_what_would_ruin_a_study_is_refused(study_id: int) -> None:
+    storage = st.open_storage(URL)
+    worker = storage.register_worker(study_id, name="worker")
+    with served("plain") as (address, _):
+        api = address.partition("/dashboard")[0] + f"/api/studies/{study_id}"
+        body = json.dumps({"study_name": "other"}).encode()
+        rename = Request(f"{api}/rename", data=body, headers={"Content-Type": "application/json"}, method="POST")
+        assert status(rename) == (403, "tuner knows a study by its name: it cannot be renamed")
+        delete = Request(api, method="DELETE")
+        assert status(delete) == (409, "workers are at work on this study: `tuner stop` lets them leave")
+        foreign = Request(api, method="DELETE", headers={"Host": "evil.example"})
+        assert status(foreign) == (403, "this is not served as evil.example")
+        assert [study.study_name for study in storage.get_all_studies()] == ["plain"]
+        storage.unregister_worker(worker)
+        assert status(delete)[0] == 204
+    assert st.open_storage(URL).get_all_studies() == []
+
+
+def test_it_is_served_at_an_address_of_the_newer_kind(study_id: int) -> None:
+    with served("--host", "::1") as (address, _):
+        assert address.startswith("http://[::1]:")
+        assert "<html" in answer(address)
 
 
 def test_who_may_come_from_elsewhere_is_warned_of(study_id: int) -> None:
