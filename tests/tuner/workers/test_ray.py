@@ -6,11 +6,15 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, cast
 
 import pytest
+import ray
 from optuna.trial import TrialState
 
 from tests.storage.databases import PostgreSQL, own_postgresql
@@ -18,8 +22,13 @@ from tests.tuner.workers.test_running import SLOW, wait_for
 from tuner import study
 from tuner.errors import TunerError, UsageError
 from tuner.results import Results
+from tuner.sources import read_spec
 from tuner.workers import ray_cluster
+from tuner.workers.launcher import DEPARTURE_MARK, Departure
 from tuner.workers.ray_cluster import RayCluster, plan_on_nodes
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOT = Path(__file__).parents[3]
 TRIALS, EPOCHS = 6, 120
@@ -153,6 +162,110 @@ def test_workers_wait_for_a_place_and_leave_when_asked(server: PostgreSQL, nodes
     assert f"{TRIALS} of {TRIALS} trials done" in printed
     assert "Ray has no node yet with 1 CPU to spare" in said
     check_all_done(server)
+
+
+class Fake:
+    """Stands in for the module ``ray`` and for an actor that waits for a place until it is killed."""
+
+    def __init__(self) -> None:
+        self.exceptions = ray.exceptions
+        self.killed = threading.Event()
+        self.fate: Exception = ray.exceptions.ActorDiedError()
+
+    def __getattr__(self, name: str) -> Fake:  # where, news, close, …
+        return self
+
+    def remote(self, *_: object) -> Fake:
+        return self
+
+    def wait(self, *_: object, timeout: float) -> tuple[list[object], list[object]]:
+        return ([self], []) if self.killed.wait(timeout) else ([], [self])
+
+    def get(self, *_: object) -> object:
+        self.killed.wait()
+        raise self.fate
+
+    def kill(self, _: object) -> None:
+        self.killed.set()
+
+
+@contextmanager
+def remote(fake: Fake) -> Iterator[ray_cluster._Remote]:
+    """The process of the actor."""
+    cluster = SimpleNamespace(dismiss_waiting=lambda _: None, waits_for=lambda: "waiting")
+    process = ray_cluster._Remote(cast("ModuleType", fake), fake, cast("RayCluster", cluster))
+    try:
+        yield process
+    finally:
+        fake.killed.set()
+        process._relay.join()
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+def last_line(process: ray_cluster._Remote) -> Departure:
+    assert process.stdout is not None
+    return Departure.from_json(process.stdout.read().strip("\n").split("\n")[-1].removeprefix(DEPARTURE_MARK))
+
+
+@pytest.mark.parametrize("reason", ["time is up", "stopped"])
+def test_who_waits_for_a_place_leaves_for_a_reason(reason: str) -> None:
+    with remote(Fake()) as process:
+        assert process.waits
+        assert process.poll() is None
+        process.dismiss(reason)
+        assert process.wait() == 0
+        assert last_line(process) == Departure(reason=reason)
+
+
+def test_who_could_not_start_says_why() -> None:
+    fake = Fake()
+    fake.fate = ray.exceptions.RuntimeEnvSetupError("no such image")
+    with remote(fake) as process:
+        fake.killed.set()
+        assert process.wait() == 1
+        said = last_line(process)
+        assert said.message.startswith("Ray could not start a worker: ")
+        assert "no such image" in said.message
+
+
+@pytest.mark.parametrize("fate", [ConnectionError("the client's server is gone"), MemoryError("too little memory")])
+def test_who_was_lost_is_gone_for_what_ray_says(fate: Exception) -> None:
+    fake = Fake()
+    fake.fate = fate
+    with remote(fake) as process:
+        fake.killed.set()
+        assert process.wait() == -signal.SIGKILL
+        assert process.gone == f"is gone: {fate}"
+
+
+def test_what_cannot_be_heard_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "LAST_WORD_SECONDS", 0.1)
+    with remote(Fake()) as process:
+        assert process.wait() == -signal.SIGKILL
+        assert process.gone == "is gone: it did not say how it ended"
+
+
+def test_the_last_words_of_a_newer_worker_are_understood() -> None:
+    words = json.dumps({"reason": "budget spent", "of_a_later_version": 1})
+    assert Departure.from_json(words) == Departure(reason="budget spent")
+
+
+@pytest.mark.parametrize("address", ["", "local", "somewhere", "http://head:10001", "head:port"])
+def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="write auto, HOST:PORT or ray://HOST:PORT"):
+        RayCluster(address, "postgresql://db/tuner")
+
+
+def test_more_trials_are_not_added_where_no_worker_can_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tuner.db'}"
+    study.create(read_spec("iris", changes={"budget.trials": 4})[0], storage=url)
+    with pytest.raises(UsageError, match="cannot share the file"):
+        study.resume("iris", add=10, ray="auto", storage=url)
+    with pytest.raises(UsageError, match="--workers 0"):
+        study.resume("iris", add=10, workers=0, storage=url)
+    assert study.load("iris", storage=url).status().budget == 4
 
 
 def test_a_file_is_no_storage_for_a_cluster() -> None:
