@@ -1,7 +1,8 @@
 """The nursery: a process that has imported what all workers need, and forks itself where one is wanted.
 
 It runs no code of a person's, no thread and nothing on a GPU, so that forking it is safe. It is asked through a socket:
-to fork, with the standard files of the new process, or how one of them ended, by its number.
+to fork, with the standard files of the new process, or how one of them ended, by its number. Each request has a ticket,
+which its answer repeats: Ctrl-C may come between the two.
 """
 
 from __future__ import annotations
@@ -31,13 +32,18 @@ def main(channel: socket.socket, imports: Sequence[str]) -> None:
     gc.freeze()  # what is here stays: no child's collector need look at it, and so copy it, at work or at its end
     # OpenBLAS has threads from the start; it ends them before a fork and starts them after it.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    ended: dict[bytes, bytes] = {}
     while True:
-        asked, files, _, _ = socket.recv_fds(channel, 64, 3)
-        if not asked:
+        message, files, _, _ = socket.recv_fds(channel, 64, 3)
+        if not message:
             return
+        ticket, asked = message.split()
         if asked != FORK:
-            pid, status = os.waitpid(int(asked), os.WNOHANG)
-            channel.send(str(os.waitstatus_to_exitcode(status)).encode() if pid else RUNNING)
+            if asked not in ended:
+                pid, status = os.waitpid(int(asked), os.WNOHANG)
+                if pid:
+                    ended[asked] = str(os.waitstatus_to_exitcode(status)).encode()
+            channel.send(ticket + b" " + ended.get(asked, RUNNING))
             continue
         pid = os.fork()
         if pid == 0:
@@ -47,7 +53,9 @@ def main(channel: socket.socket, imports: Sequence[str]) -> None:
             return
         for file in files:
             os.close(file)
-        channel.send(str(pid).encode())
+        number = str(pid).encode()
+        ended.pop(number, None)  # of another process, long ago
+        channel.send(ticket + b" " + number)
 
 
 def _be_worker(files: Sequence[int]) -> None:

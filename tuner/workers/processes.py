@@ -154,6 +154,7 @@ class _Parent:
     """The nursery's process, as the launcher sees it. It ends when the launcher does: its channel is closed then."""
 
     def __init__(self, threads: int, imports: Sequence[str]) -> None:
+        self._tickets = 0
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
@@ -170,23 +171,27 @@ class _Parent:
         Raises:
             OSError: when the nursery is gone.
         """
-        socket.send_fds(self._channel, [FORK], list(files))
-        return int(self._answer())
+        return int(self._ask(FORK, files))
 
     def ended(self, pid: int) -> int | None:
         """Return how a process that was forked ended, as ``subprocess`` has it; ``None`` while it runs."""
         try:
-            self._channel.send(str(pid).encode())
-            answer = self._answer()
+            answer = self._ask(str(pid).encode())
         except OSError:  # nobody knows any more how it ended
             return None if lives(pid) else -signal.SIGKILL
         return None if answer == RUNNING else int(answer)
 
-    def _answer(self) -> bytes:
-        answer = self._channel.recv(64)
-        if not answer:
-            raise ConnectionResetError("the nursery is gone")
-        return answer
+    def _ask(self, what: bytes, files: Sequence[int] = ()) -> bytes:
+        self._tickets += 1
+        ticket = str(self._tickets).encode()
+        socket.send_fds(self._channel, [ticket + b" " + what], list(files))
+        while True:
+            answer = self._channel.recv(64)
+            if not answer:
+                raise ConnectionResetError("the nursery is gone")
+            of, _, answer = answer.partition(b" ")
+            if of == ticket:  # else of a request that was interrupted before its answer came
+                return answer
 
     def end(self) -> None:
         self._channel.close()

@@ -50,6 +50,22 @@ def test_a_nursery_that_was_killed_is_replaced_and_its_children_live_on() -> Non
         assert leave(first) == leave(second) == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_a_question_that_was_interrupted_before_its_answer_confuses_nobody() -> None:
+    with Nursery(1, ["json"]) as nursery:
+        process = nursery.take()
+        assert isinstance(process, processes._Forked)
+        unheard = f"0 {process.pid}".encode()
+        nursery._parent._channel.send(unheard)
+        assert process.poll() is None
+        assert "interrupted" in leave(process)
+        while process._parent.ended(process.pid) is None:
+            nursery._parent._channel.send(unheard)
+        nursery._parent._channel.send(unheard)
+        assert process.wait() == 0
+        assert "interrupted" in leave(nursery.take())
+
+
 @pytest.mark.parametrize("kind", ["forked", "spawned"])
 def test_a_worker_that_nobody_needs_leaves_when_its_input_ends(kind: str) -> None:
     if kind == "forked" and sys.platform != "linux":
