@@ -53,9 +53,9 @@ def main(channel: socket.socket, imports: Sequence[str]) -> None:
             return
         for file in files:
             os.close(file)
-        number = str(pid).encode()
-        ended.pop(number, None)  # of another process, long ago
-        channel.send(ticket + b" " + number)
+        child = str(pid).encode()
+        ended.pop(child, None)  # of another process, long ago
+        channel.send(ticket + b" " + child)
 
 
 def _be_worker(files: Sequence[int]) -> None:
