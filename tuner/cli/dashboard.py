@@ -19,6 +19,7 @@ import click
 from tuner import study as api
 from tuner.cli.options import common
 from tuner.cli.printing import hint
+from tuner.cli.signals import interruptible
 from tuner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def dashboard(study: str | None, host: str, port: int, storage: str | None) -> N
         click.echo(f"http://{shown}:{server.server_port}/dashboard/{path}")
         if not _only_here(host):
             hint("no password protects it: whoever reaches this address may change the studies")
-        hint("Ctrl-C ends it")
-        server.serve_forever()
+        with interruptible(lambda: None):
+            hint("Ctrl-C ends it")
+            server.serve_forever()
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from tuner import sources, study
 from tuner.cli.group import cli
+from tuner.workers.planning import plan
 
 GOOD = "a,b,label\n" + "".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}\n" for i in range(60))
 TABLE = ["--data", "rows.csv", "--target", "label"]
@@ -131,7 +132,7 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     for name in study.WAYS_TO_NAME_STORAGE:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("tuner.workers.running.standby", lambda *_: _Nobody())
+    monkeypatch.setattr("tuner.workers.running.standby", lambda *_, **__: _Nobody())
     prepare(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     result: Result = CliRunner().invoke(cli, ["start", *arguments, "-q"])
@@ -148,8 +149,10 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(
 class _Nobody:
     """No processes on standby: what is refused here is refused before one is needed."""
 
-    def __enter__(self) -> None:
-        return None
+    places = staticmethod(plan)
+
+    def __enter__(self) -> _Nobody:
+        return self
 
     def __exit__(self, *_: object) -> None:
         return None

@@ -103,6 +103,11 @@ def test_who_may_come_from_elsewhere_is_warned_of(study_id: int) -> None:
         assert address.endswith("/dashboard/")
         assert process.stderr is not None
         assert "no password protects it" in process.stderr.readline()
+        assert process.stderr.readline() == "Ctrl-C ends it\n"
+        answer(address)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 143
 
 
 def test_what_cannot_be_served_is_one_line(run: Run, study_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
