@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _Row = Sequence[Any]
 _Rows = Sequence[_Row]
 
+_FINITE = ReportType.FINITE
 _CHUNK = 500  # ids in one IN (...): far below every database's limit on bound values
 
 
@@ -51,11 +52,11 @@ def stored_value(value: float) -> tuple[float | None, ValueType]:
 
 def stored_report(value: float) -> tuple[float | None, ReportType]:
     """Return how Optuna stores an intermediate value."""
+    if math.isfinite(value):  # one question for what is asked of every report
+        return value, _FINITE
     if math.isnan(value):
         return None, ReportType.NAN
-    if math.isinf(value):
-        return None, ReportType.INF_POS if value > 0 else ReportType.INF_NEG
-    return value, ReportType.FINITE
+    return None, ReportType.INF_POS if value > 0 else ReportType.INF_NEG
 
 
 _SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
