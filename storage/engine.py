@@ -218,6 +218,8 @@ class Database:
             self._drop()
 
     def _connect(self) -> Connection:
+        if self._connection is not None and self._connection.invalidated:
+            self._drop()  # Ctrl-C came in the middle of a statement
         if self._connection is None:
             if self._engine is None:
                 self._engine = self._make_engine()

@@ -159,9 +159,11 @@ class Holder:
                 shortcut = None if attrs else buffer.shortcut(pending, durable=durable)
                 work = partial(self._write, pending, attrs)
                 lost, finished = self.database.write(work, durable=durable, shortcut=shortcut)
-            except Exception as error:
+            except BaseException as error:  # Ctrl-C too: it must not take along what was pending
                 with self._memory:
                     self._put_back(pending, attrs)
+                if not isinstance(error, Exception):
+                    raise
                 passes = isinstance(error, StorageError) and type(error) is not StorageError
                 if not passes and len(pending) > 1:
                     return self._flush_one_by_one(durable=durable)

@@ -216,6 +216,23 @@ def test_a_text_that_is_none_sinks_no_other_trial(worker: Open) -> None:
     assert kept[0].intermediate_values == kept[2].intermediate_values == {0: 1.0}
 
 
+def test_ctrl_c_in_a_write_takes_nothing_along(worker: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    (claim,) = storage.claim(study_id, 1)
+    storage.set_trial_user_attr(claim.trial_id, "a", 1)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage.database, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            storage.flush()
+    storage.flush()
+    assert worker().get_trial(claim.trial_id).user_attrs == {"a": 1}
+
+
 @pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
 def test_a_name_that_is_too_long_is_refused_and_not_cut_off(worker: Open) -> None:
     storage = worker()

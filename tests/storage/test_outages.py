@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 import storage as st
 from tests.storage import databases
@@ -187,6 +187,21 @@ def test_an_unusable_url_is_refused_without_its_password(url: str, message: str)
     with pytest.raises(st.StorageUrlError, match=message) as caught:
         st.open_storage(url)
     assert "secret" not in str(caught.value)
+
+
+def test_ctrl_c_in_a_statement_leaves_a_connection_that_works(storage: st.SQLStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "kept")
+    engine = storage.database._connect().engine
+
+    def interrupt(*_: object) -> None:
+        event.remove(engine, "do_execute", interrupt)
+        raise KeyboardInterrupt
+
+    event.listen(engine, "do_execute", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        storage.get_all_studies()
+    assert [study.study_name for study in storage.get_all_studies()] == ["kept"]
+    assert [claim.number for claim in storage.claim(study_id, 1)] == [0]
 
 
 @pytest.mark.parametrize(("url", "package"), [("postgresql://h/db", r"psycopg\[binary\]"), ("mysql://h/db", "PyMySQL")])
