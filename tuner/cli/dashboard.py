@@ -68,6 +68,10 @@ class _Server(ThreadingMixIn, WSGIServer):
             super().handle_error(request, client_address)
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
@@ -108,8 +112,7 @@ def _server(storage: SQLStorage, host: str, port: int) -> WSGIServer:
     if not host:
         raise UsageError("--host '': name an address; 0.0.0.0 serves all of this machine's")
     app = _Guard(optuna_dashboard.wsgi(storage), storage, host)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server = type("_Server", (_Server,), {"address_family": family})
+    server = _Server6 if ":" in host else _Server
     try:
         return make_server(host, port, app, server_class=server, handler_class=_Silent)
     except OSError as error:

@@ -92,14 +92,13 @@ timeout_option = click.option(
     "--timeout", metavar="TIME", help="Time of this run, e.g. 90s, 15m or 1h30m; `resume` continues what is left."
 )
 workers_option = click.option(
-    "--workers", type=int, metavar="N", help="Processes on this machine. Default: one a core, or one a GPU."
+    "--workers", type=int, metavar="N", help="Processes that train. Default: one a core, or one a GPU."
 )
-
 ray_option = click.option(
     "--ray",
     metavar="ADDRESS",
-    help="Run the workers on the nodes of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. --workers counts for all "
-    "of it, and --storage must be a database that all nodes reach.",
+    help="Run the workers on the nodes of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. --storage must be a "
+    "database that all nodes reach.",
 )
 
 

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from tuner import sources
 from tuner import study as api
+from tuner.amending import amend
 from tuner.cli.live import View, make_view
 from tuner.cli.options import (
     common,
@@ -72,7 +73,7 @@ def start(
     storage: str | None,
     output: str,
 ) -> None:
-    """Create a study and run it on this machine until its budget is spent.
+    """Create a study and run it on this machine, or on a Ray cluster, until its budget is spent.
 
     What is tuned: a built-in study (breast_cancer, diabetes, digits, digits_images, few_labels, iris, languages,
     linnerud, locale_names, photo_patches, pronunciation, wine), a study file (`tuner init` writes one), your own
@@ -137,7 +138,7 @@ def resume(
             return
     with api.ready(api.load(study, storage=storage), workers=workers, ray=ray) as processes:
         with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
-            amended = api.amend(
+            amended = amend(
                 study, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
             )
 
@@ -153,7 +154,7 @@ def resume(
 @ray_option
 @common()
 def worker(*, study: str, workers: int | None, ray: str | None, storage: str | None, output: str) -> None:
-    """Add this machine's workers to STUDY, which may be running elsewhere on the same storage.
+    """Add workers to STUDY, which may be running elsewhere on the same storage: this machine's, or a Ray cluster's.
 
     \b
     tuner worker churn --storage postgresql://tuner@db/tuner --workers 8

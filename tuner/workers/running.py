@@ -100,7 +100,7 @@ def run(
     )
     try:
         with launcher:
-            _watch(launcher, results, observer, lambda: processes.dismiss(lambda: _moot(results, deadline)))
+            _watch(launcher, processes, results, deadline, observer)
         reason = _reason(launcher.departures)
     except StorageUnreachableError:
         storage.database.patience = LAST_WORDS_SECONDS
@@ -116,12 +116,14 @@ def run(
         observer(results)
 
 
-def _watch(launcher: Launcher, results: Results, observer: Observer | None, dismiss: Callable[[], None]) -> None:
+def _watch(
+    launcher: Launcher, processes: Processes, results: Results, deadline: float | None, observer: Observer | None
+) -> None:
     observed = dismissed = 0.0
     while launcher.alive:
         launcher.watch()
         if time.monotonic() - dismissed >= DISMISS_SECONDS:
-            dismiss()
+            processes.dismiss(lambda: _moot(results, deadline))
             dismissed = time.monotonic()
         if observer is not None and time.monotonic() - observed >= OBSERVE_SECONDS:
             observer(results)
