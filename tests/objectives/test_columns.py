@@ -83,6 +83,27 @@ def test_columns_that_teach_nothing_are_unused_and_say_why(name: str, values: li
     assert why in found.note
 
 
+@pytest.mark.parametrize(("name", "start"), [("column 1", 0), ("id", 1), ("index", 1), ("row", 101)])
+def test_a_column_that_numbers_the_rows_of_a_short_table_is_unused(name: str, start: int) -> None:
+    """A part of them has gaps: only the whole table tells."""
+    whole = pl.DataFrame({name: shuffled([str(start + i) for i in range(12)])})
+    (found,) = plan_columns(whole.head(7), Wishes(), where="t.csv", whole=whole)
+    assert (found.kind, found.note) == ("unused", "identifier: it numbers the rows")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("age", list(range(30, 42))),
+        ("id", [31, 33, 34, 35, 36, 37, 38, 39, 40, 41]),
+        ("id", [1, 2, 3, 4, 5, 6]),
+        ("index", [1, 2, 3, 4, 5, 6, 7, 8, 8, 9]),
+    ],
+)
+def test_few_whole_numbers_that_do_not_number_the_rows_are_used(name: str, values: list[int]) -> None:
+    assert plan(values, name).kind == "number"
+
+
 @pytest.mark.parametrize("name", ["paid", "width", "valid", "humid", "grid", "price_index", "idle"])
 def test_a_name_that_only_ends_like_id_is_no_identifier(name: str) -> None:
     assert plan(shuffled([i * 977 for i in range(ROWS)]), name).kind == "number"

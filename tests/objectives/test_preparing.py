@@ -59,6 +59,14 @@ def test_nothing_of_validation_and_test_rows_reaches_what_is_fitted(tmp_path: Pa
     assert not np.array_equal(after.parts["validation"].inputs, before.parts["validation"].inputs)
 
 
+def test_the_number_of_a_row_is_no_feature_of_a_short_table(tmp_path: Path) -> None:
+    """Sorted by its classes, a table's row numbers tell the target: the search would find nothing better."""
+    frame = churn(16).sort("churned").insert_column(0, pl.Series("column 1", range(16)))
+    table = prepare(frame, tmp_path)
+    assert table.plans[0].kind == "unused"
+    assert "column 1" not in table.preprocessing.features
+
+
 def test_a_regression_target_is_standardised_by_the_training_part_only(tmp_path: Path) -> None:
     table = prepare(churn(100).select("age", "plan", "spend"), tmp_path)
     training = table.parts["training"].targets
