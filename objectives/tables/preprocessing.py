@@ -76,10 +76,15 @@ class NumberEncoder(Encoder):
     def strange(self, series: pl.Series) -> pl.Series:
         return as_numbers(series, self.style).is_null() & series.is_not_null()
 
+    def _said(self, series: pl.Series) -> str:
+        """What training had, and how to write it where the texts seem to have another sign of decimals."""
+        if series.dtype != pl.String or not series.str.contains(self.style.grouping, literal=True).any():
+            return "numbers"
+        return f"numbers with a decimal {'comma' if self.style.decimal == ',' else 'point'}; write them so"
+
     def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
         numbers = _finite_numbers(series, self.style, where=where)
-        what = "numbers with a decimal comma" if self.style.decimal == "," else "numbers"
-        _require_readable(series, numbers, what, where)
+        _require_readable(series, numbers, self._said(series), where)
         missing = numbers.is_null().to_numpy()
         values = (numbers.fill_null(self.fill).to_numpy() - self.mean) / self.scale
         kept = [values] * (not self.constant) + [missing] * self.marks_missing

@@ -136,6 +136,7 @@ def test_few_texts_among_numbers_count_as_missing_and_are_noted() -> None:
         (["1 234", "12 345"], [1234, 12345]),
         (["-5 °C", "3 °C"], [-5, 3]),
         (["12,34,567", "1,00,000"], [1234567, 100000]),
+        (["0,330", "1,250"], [0.33, 1.25]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str], numbers: list[float]) -> None:
@@ -152,6 +153,28 @@ def test_what_is_written_in_the_other_style_is_no_number(decimal: str, text: str
     """Without its point 19568.57 would be a hundred times as much."""
     style = NumberStyle(decimal=decimal, written=True)
     assert as_numbers(pl.Series("x", [text, "7"]), style).to_list() == [None, 7]
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "numbers"),
+    [
+        (["61,7", "0,33"], ["61.700", "2.500"], [None, None]),  # 61.7 rather than 61700
+        (["61,7", "0,33"], ["61.700", "2,5"], [61700, 2.5]),
+        (["1.234,5", "0,33"], ["61.700", "2.500"], [61700, 2500]),
+        (["1.234,5", "0,33"], ["61.700", "0.330"], [None, None]),
+        (["61.7 kg", "0.33 kg"], ["61,700 kg", "2,500 kg"], [None, None]),
+        (["1,234.5", "0.33"], ["61,700", "2,500"], [61700, 2500]),
+        (["1,234.5", "0.33"], ["61,700", "0,330"], [None, None]),
+        (["61.7", "0.33"], ["61,700", "0,330"], [None, None]),
+    ],
+)
+def test_a_sign_groups_thousands_only_where_that_is_plain(
+    training: list[str], new: list[str], numbers: list[float | None]
+) -> None:
+    """A file of another country would be read as numbers a thousand times as large."""
+    style = number_style(pl.Series("x", training))
+    assert style is not None
+    assert as_numbers(pl.Series("x", new), style).to_list() == numbers
 
 
 @pytest.mark.parametrize("texts", [["Q1", "Q2"], ["1st", "2nd"], ["A-12", "A-13"], ["007", "012"], ["1-2", "3-4"]])

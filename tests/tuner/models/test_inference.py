@@ -220,6 +220,19 @@ def test_what_was_learned_from_typed_columns_is_answered_in_files_of_texts(tmp_p
     assert found.model.predict(tmp_path / "new.jsonl").equals(answers)
 
 
+@pytest.mark.parametrize(("trained", "new", "sign"), [(",", ".", "comma"), (".", ",", "point")])
+def test_another_sign_of_decimals_is_refused_and_not_read_as_thousands(
+    tmp_path: Path, trained: str, new: str, sign: str
+) -> None:
+    weights = [f"{row / 7:.3f}".replace(".", trained) for row in range(1, 61)]
+    frame = pl.DataFrame({"weight": weights, "price": range(60)})
+    frame.write_csv(tmp_path / "all.csv")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.csv"), "target": "price"}, space=SPACE)
+    rows = pl.DataFrame({"weight": [f"0{new}330", f"61{new}700"]})
+    with pytest.raises(DataError, match=rf"holds '0\{new}330' where training had numbers with a decimal {sign}; write"):
+        found.model.predict(rows)
+
+
 @pytest.mark.parametrize(
     ("file", "change", "says"),
     [
