@@ -15,13 +15,15 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from objectives.tables.columns import ColumnPlan
-from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers, date_format
+from objectives.tables.values import NO, YES, NumberStyle, as_dates, as_labels, as_numbers, as_truth, date_format
 from tuner.errors import DataError
 from tuner.spelling import nearest
 
 Array = NDArray[np.float32]
 _CYCLES = {"month": 12, "weekday": 7, "hour": 24}
 _MICROSECONDS_A_DAY = 86_400_000_000
+_MANY = 20
+"""Of so many rows not all have rare levels by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,7 @@ class CategoryEncoder(Encoder):
     """Whether there is a feature for levels that are rare or were not seen in training."""
     marks_missing: bool = False
     ignores_case: bool = False
+    """Whether the levels say yes and no: then those of new rows may be spelled otherwise."""
 
     @property
     def features(self) -> list[str]:
@@ -115,12 +118,19 @@ class CategoryEncoder(Encoder):
 
     def _labels(self, series: pl.Series) -> pl.Series:
         labels = as_labels(series)
-        return labels.str.to_lowercase() if self.ignores_case else labels
+        if not self.ignores_case:
+            return labels
+        truth = as_truth(series)
+        for level in self.levels:
+            if level in YES | NO:
+                labels = labels.set((truth == (level in YES)).fill_null(False), level)
+        return labels.str.to_lowercase()
 
     def strange(self, series: pl.Series) -> pl.Series:
-        """Where rare levels were put together, nobody knows them any more: then a new one is nothing strange."""
+        """Where rare levels were put together, nobody knows them any more: then only many at once are strange."""
         labels = self._labels(series)
-        return labels.is_not_null() & ~labels.is_in(self.levels).fill_null(False) & (not self.other)
+        unseen = labels.is_not_null() & ~labels.is_in(self.levels).fill_null(False)
+        return unseen & (not self.other or unseen.sum() == series.count() >= _MANY)
 
     def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
         labels = self._labels(series)
@@ -207,17 +217,23 @@ class Preprocessing:
                 frame = frame.with_columns(series.set(infinite, None))
         return frame, faults
 
-    def strange(self, frame: pl.DataFrame) -> list[str]:
-        """Return a note for each column in which new rows hold what training had nothing like."""
-        notes = []
+    def strange(self, frame: pl.DataFrame) -> tuple[list[str], list[str]]:
+        """Return notes and warnings, one for each column in which new rows hold what training had nothing like.
+
+        One row may well be strange; all of several are when they are written otherwise than those of training: a warning.
+        """
+        notes: list[str] = []
+        warnings: list[str] = []
         for encoder in self.encoders:
             if encoder.name in frame.columns:
                 series = frame[encoder.name]
                 odd = series.filter(encoder.strange(series))
                 if len(odd):
                     told = encoder.strangeness.format(odd[0])
-                    notes.append(f"column '{encoder.name}': {len(odd)} of {len(series)} rows hold {told}")
-        return notes
+                    (warnings if 1 < len(odd) == series.count() else notes).append(
+                        f"column '{encoder.name}': {len(odd)} of {len(series)} rows hold {told}"
+                    )
+        return notes, warnings
 
     def to_json(self) -> dict[str, Any]:
         """Return the fitted state as plain JSON."""

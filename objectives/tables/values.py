@@ -165,6 +165,15 @@ def as_labels(series: pl.Series) -> pl.Series:
     return series.cast(pl.String)
 
 
+def as_truth(series: pl.Series) -> pl.Series:
+    """Return yes and no, in any of their spellings, as true and false; null for what is neither."""
+    if series.dtype == pl.Boolean:
+        return series
+    words = as_labels(series).str.to_lowercase().str.strip_suffix(".0")
+    told = dict.fromkeys([*YES, "1"], True) | dict.fromkeys([*NO, "0"], False)
+    return words.replace_strict(told, default=None, return_dtype=pl.Boolean)
+
+
 def is_boolean(series: pl.Series) -> bool:
     """Whether the column says yes and no, in one of their common spellings."""
     if series.dtype == pl.Boolean:

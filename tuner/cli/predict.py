@@ -113,6 +113,8 @@ def _print_table(frame: pl.DataFrame) -> None:
 
 def _tell(found: Predictions) -> None:
     """Say on stderr what is no answer."""
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
     for note in found.notes:
         hint(f"note: {note}")
     if found.faults:

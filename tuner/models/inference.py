@@ -43,6 +43,8 @@ class Predictions:
     scored: int
     """So many rows they are of."""
     notes: Sequence[str]
+    warnings: Sequence[str]
+    """Why the answers may mean nothing."""
 
     def with_data(self) -> pl.DataFrame:
         """Return the data's columns with the answers after them; an answer whose name is taken is ``predicted …``."""
@@ -118,6 +120,7 @@ class Predictor:
             scores=scores,
             scored=scored,
             notes=samples.notes,
+            warnings=samples.warnings,
         )
 
     def _outputs(self, samples: Samples, most: int) -> Iterator[Tensor]:

@@ -39,6 +39,8 @@ class Samples:
     """What else the data holds, row by row."""
     notes: Sequence[str] = ()
     """What a person should know."""
+    warnings: Sequence[str] = ()
+    """What even one who asks for quiet should know: the answers may mean nothing."""
     most: int = 1024
     """So many samples may be shown to the network at once."""
     reading: Callable[[], AbstractContextManager[None]] = nullcontext

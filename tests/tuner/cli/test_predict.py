@@ -82,6 +82,15 @@ def test_what_training_had_nothing_like_is_answered_and_told_of(kept: str, run: 
     ]
 
 
+def test_a_category_that_no_row_has_is_told_even_to_one_who_asks_for_quiet(kept: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("age,spend,plan\n30,100.5,Basic\n40,90,Pro\n31,80,\n")
+    done = run("predict", "cells", "odd.csv", "-q")
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stderr == ("warning: column 'plan': 2 of 3 rows hold a category that training had not ('Basic')\n")
+    (tmp_path / "one.csv").write_text("age,spend,plan\n30,100.5,Basic\n")
+    assert run("predict", "cells", "one.csv", "-q").stderr == ""
+
+
 def test_new_data_may_be_written_otherwise_than_that_of_training(kept: str, run: Run, tmp_path: Path) -> None:
     words = "age|spend|plan\n30|100.5|basic\n41|90|pro\n"
     (tmp_path / "other.csv").write_bytes(words.encode("utf-16-be"))

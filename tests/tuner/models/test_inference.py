@@ -220,6 +220,30 @@ def test_what_was_learned_from_typed_columns_is_answered_in_files_of_texts(tmp_p
     assert found.model.predict(tmp_path / "new.jsonl").equals(answers)
 
 
+@pytest.mark.parametrize("words", [["False", "True"], ["no", "yes"], ["N", "Y"]])
+def test_yes_and_no_may_be_spelled_in_any_way(tmp_path: Path, words: list[str]) -> None:
+    frame = pl.DataFrame(
+        {"vip": [words[row % 2] for row in range(60)], "price": [row % 2 + row / 100 for row in range(60)]}
+    )
+    frame.write_csv(tmp_path / "all.csv")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.csv"), "target": "price"}, space=SPACE)
+    wanted = found.model.predict(pl.DataFrame({"vip": [*words, None]}))
+    assert wanted["price"].n_unique() == 3 - (wanted["price"][2] in wanted["price"][:2])
+    spellings: list[list[object]] = [
+        ["false", "TRUE"],
+        ["No", "Yes"],
+        ["0", "1"],
+        ["0.0", "1.0"],
+        [False, True],
+        [0, 1],
+    ]
+    for spelling in spellings:
+        predictions = found.model.predictions(pl.DataFrame({"vip": [*spelling, None]}))
+        assert predictions.frame.equals(wanted)
+        assert (predictions.notes, predictions.warnings) == ([], [])
+    assert found.model.predictions(pl.DataFrame({"vip": ["2", "maybe"]})).warnings != []
+
+
 @pytest.mark.parametrize(("trained", "new", "sign"), [(",", ".", "comma"), (".", ",", "point")])
 def test_another_sign_of_decimals_is_refused_and_not_read_as_thousands(
     tmp_path: Path, trained: str, new: str, sign: str
