@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,15 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from objectives.tables.columns import ColumnPlan
-from objectives.tables.values import NO, YES, NumberStyle, as_dates, as_labels, as_numbers, as_truth, date_format
+from objectives.tables.values import (
+    NumberStyle,
+    as_dates,
+    as_dates_or_iso,
+    as_labels,
+    as_numbers,
+    as_truth_labels,
+    date_format,
+)
 from tuner.errors import DataError
 from tuner.spelling import nearest
 
@@ -117,14 +126,7 @@ class CategoryEncoder(Encoder):
         return self.levels[1:] if len(self.levels) == 2 and not self.other else self.levels
 
     def _labels(self, series: pl.Series) -> pl.Series:
-        labels = as_labels(series)
-        if not self.ignores_case:
-            return labels
-        truth = as_truth(series)
-        for level in self.levels:
-            if level in YES | NO:
-                labels = labels.set((truth == (level in YES)).fill_null(False), level)
-        return labels.str.to_lowercase()
+        return as_truth_labels(series, self.levels) if self.ignores_case else as_labels(series)
 
     def strange(self, series: pl.Series) -> pl.Series:
         """Where rare levels were put together, nobody knows them any more: then only many at once are strange."""
@@ -162,14 +164,15 @@ class DateEncoder(Encoder):
 
     def _dates(self, series: pl.Series) -> pl.Series:
         written = self.format or (date_format(series) or "" if series.dtype == pl.String else "")
-        return as_dates(series, written)  # where training had dates and no texts, a CSV file's are of any format
+        return as_dates_or_iso(series, written)  # where training had dates and no texts, a CSV file's are of any format
 
     def strange(self, series: pl.Series) -> pl.Series:
         return self._dates(series).is_null() & series.is_not_null()
 
     def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
         dates = self._dates(series)
-        _require_readable(series, dates, "dates", where)
+        like = f" such as {dt.datetime(2026, 1, 31):{self.format.replace('%.f', '')}}" if self.format else ""
+        _require_readable(series, dates, f"dates{like}; write them so, or as 2026-01-31", where)
         missing = dates.is_null()
         days = (_days(dates).fill_null(self.fill) - self.mean) / self.scale
         columns = [days.to_numpy()]
@@ -220,7 +223,7 @@ class Preprocessing:
     def strange(self, frame: pl.DataFrame) -> tuple[list[str], list[str]]:
         """Return notes and warnings, one for each column in which new rows hold what training had nothing like.
 
-        One row may well be strange; all of several are when they are written otherwise than those of training: a warning.
+        One row may well be strange; all of several are where they are written otherwise than in training: a warning.
         """
         notes: list[str] = []
         warnings: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -149,6 +150,15 @@ def as_dates(series: pl.Series, form: str) -> pl.Series:
     return times.set(times.dt.year() < 1000, None)  # %Y reads '20' as the year 20
 
 
+def as_dates_or_iso(series: pl.Series, form: str) -> pl.Series:
+    """Return the column as :func:`as_dates` does, and with it dates as 2026-01-31, which nobody reads otherwise."""
+    dates = as_dates(series, form)
+    if series.dtype == pl.String:
+        for time in ("", *_TIMES[:2]):
+            dates = dates.fill_null(as_dates(series, _DAYS[0] + time))
+    return dates
+
+
 def as_labels(series: pl.Series) -> pl.Series:
     """Return the column as the texts that name its levels; a whole number is written without a point."""
     kind = series.dtype
@@ -165,13 +175,13 @@ def as_labels(series: pl.Series) -> pl.Series:
     return series.cast(pl.String)
 
 
-def as_truth(series: pl.Series) -> pl.Series:
-    """Return yes and no, in any of their spellings, as true and false; null for what is neither."""
-    if series.dtype == pl.Boolean:
-        return series
-    words = as_labels(series).str.to_lowercase().str.strip_suffix(".0")
-    told = dict.fromkeys([*YES, "1"], True) | dict.fromkeys([*NO, "0"], False)
-    return words.replace_strict(told, default=None, return_dtype=pl.Boolean)
+def as_truth_labels(series: pl.Series, levels: Sequence[str]) -> pl.Series:
+    """Return yes and no, in any of their spellings, as the ``levels`` spell them."""
+    labels = as_labels(series).str.to_lowercase()
+    for level in levels:
+        words, digit = (YES, "1") if level in YES else (NO, "0")
+        labels = labels.set(labels.is_in([*words, digit, f"{digit}.0"]).fill_null(False), level)
+    return labels
 
 
 def is_boolean(series: pl.Series) -> bool:

@@ -244,6 +244,21 @@ def test_yes_and_no_may_be_spelled_in_any_way(tmp_path: Path, words: list[str]) 
     assert found.model.predictions(pl.DataFrame({"vip": ["2", "maybe"]})).warnings != []
 
 
+def test_dates_are_read_as_in_training_or_as_iso_has_them(tmp_path: Path) -> None:
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=7 * row) for row in range(60)]
+    frame = pl.DataFrame({"since": [f"{day:%d.%m.%Y}" for day in days], "price": [float(row) for row in range(60)]})
+    frame.write_csv(tmp_path / "all.csv")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.csv"), "target": "price"}, space=SPACE)
+    wanted = found.model.predict(frame.drop("price"))
+    for form in ("%Y-%m-%d", "%Y-%m-%dT00:00:00Z", "%Y-%m-%d 00:00"):
+        assert found.model.predict(pl.DataFrame({"since": [format(day, form) for day in days]})).equals(wanted)
+    says = (
+        r"column 'since' holds '07/26/2024' where training had dates such as 31\.01\.2026; write them so, or as 2026-01"
+    )
+    with pytest.raises(DataError, match=says):
+        found.model.predict(pl.DataFrame({"since": ["07/26/2024"]}))
+
+
 @pytest.mark.parametrize(("trained", "new", "sign"), [(",", ".", "comma"), (".", ",", "point")])
 def test_another_sign_of_decimals_is_refused_and_not_read_as_thousands(
     tmp_path: Path, trained: str, new: str, sign: str
