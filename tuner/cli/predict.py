@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -102,13 +102,18 @@ def _print_table(frame: pl.DataFrame) -> None:
     columns = [
         Column(
             title=series.name,
-            cells=["" if value is None else number(value, digits=6) for value in series.to_list()],
+            cells=["" if value is None else _shown(series.name, value) for value in series.to_list()],
             left=not series.dtype.is_numeric(),
             rank=place if place else 0,
         )
         for place, series in enumerate(reversed(frame.get_columns()))
     ]
     say_hidden(print_table(columns[::-1]))
+
+
+def _shown(column: str, value: Any) -> str:
+    """Return a value as a person reads it; probabilities stand with their points below each other."""
+    return f"{value:.6f}" if column.startswith("p(") and isinstance(value, float) else number(value, digits=6)
 
 
 def _tell(found: Predictions) -> None:

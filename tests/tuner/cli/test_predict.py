@@ -12,6 +12,7 @@ from tests.objectives.tables_kit import churn
 from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
 from tests.tuner.models.predicting import ONE_TRIAL
+from tuner.models.inference import load_model
 
 SPACE = {"depth": 1, "width": 4, "learning_rate": 0.02, "optimizer": "adam"}
 
@@ -63,6 +64,18 @@ def test_probabilities_add_up_and_the_datas_columns_stand_before(kept: str, run:
         assert (row["age"], row["plan"]) == (str(given["age"]), given["plan"])
         assert row["p(no)"] + row["p(yes)"] == pytest.approx(1, abs=2e-6)
         assert row["predicted churned"] == ("yes" if row["p(yes)"] > 0.5 else "no")
+
+
+def test_programs_get_every_digit_and_people_as_many_as_they_read(kept: str, run: Run) -> None:
+    command = ("predict", "cells", "new.csv", "--probabilities")
+    whole = load_model("cells").predict("new.csv", probabilities=True)["p(yes)"].to_list()
+    assert any(share != round(share, 12) for share in whole)
+    for form, read in {"json": json.loads, "yaml": yaml.safe_load}.items():
+        assert [row["p(yes)"] for row in read(run(*command, "-o", form).stdout)] == whole
+    rows = csv.DictReader(io.StringIO(run(*command).stdout))
+    assert [float(row["p(yes)"]) for row in rows] == whole
+    _, *lines = run(*command, "-o", "table").stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == [f"{share:.6f}" for share in whole]
 
 
 def test_a_row_without_an_answer_keeps_its_line(kept: str, run: Run, tmp_path: Path) -> None:
