@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,7 +80,10 @@ def predict(
     with redirect_stdout(sys.stderr):  # what an objective prints is no answer
         predictor = load_model(model, storage=storage, where=where, device=device, settings=settings)
         found = predictor.predictions(data, probabilities=probabilities, batch_size=batch_size)
-    _print(found.with_data() if with_data else found.frame, output or ("table" if sys.stdout.isatty() else "csv"))
+    form = output or ("table" if sys.stdout.isatty() else "csv")
+    if with_data and found.columns is not None and form not in ("table", "csv"):
+        found = replace(found, columns=_typed(found.columns, found.frame))
+    _print(found.with_data() if with_data else found.frame, form)
     _tell(found)
 
 
@@ -92,6 +96,28 @@ def _print(frame: pl.DataFrame, form: str) -> None:
             click.echo(text.partition("\n")[2] if form == "csv" and start else text)
     else:
         click.echo(dump(frame.to_dicts(), form))
+
+
+def _typed(columns: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Return the texts of a CSV file as what JSON has for them: numbers and truth values, where a whole column is such.
+
+    A target that is answered in texts stays text: the two are there to be compared.
+    """
+    import polars as pl
+
+    compared = {series.name for series in answers if series.dtype == pl.String}
+    return pl.DataFrame([_read(s) if s.dtype == pl.String and s.name not in compared else s for s in columns])
+
+
+def _read(texts: pl.Series) -> pl.Series:
+    """Digits after a leading zero, or more of them than a number can hold, are part of a name, and stay text."""
+    import polars as pl
+
+    if texts.str.contains(r"^-?(0|[1-9]\d{0,17})$").all():
+        return texts.cast(pl.Int64)
+    if texts.str.contains(r"^-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,2})?$").all():
+        return texts.cast(pl.Float64)
+    return texts.str.to_lowercase() == "true" if texts.str.contains("^(?i:true|false)$").all() else texts
 
 
 def _print_table(frame: pl.DataFrame) -> None:

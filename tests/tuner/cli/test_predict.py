@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -61,9 +62,32 @@ def test_probabilities_add_up_and_the_datas_columns_stand_before(kept: str, run:
     done = run("predict", "cells", "new.csv", "--probabilities", "--with-data", "-o", "json")
     for row, given in zip(json.loads(done.stdout), churn(60).head(3).to_dicts(), strict=True):
         assert list(row) == ["age", "spend", "plan", "churned", "predicted churned", "p(no)", "p(yes)"]
-        assert (row["age"], row["plan"]) == (str(given["age"]), given["plan"])
+        assert (row["age"], row["plan"]) == (given["age"], given["plan"])
         assert row["p(no)"] + row["p(yes)"] == pytest.approx(1, abs=2e-6)
         assert row["predicted churned"] == ("yes" if row["p(yes)"] > 0.5 else "no")
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["12", "", "-3"], [12, None, -3]),
+        (["0.5", "1e-3", "7"], [0.5, 0.001, 7.0]),
+        (["True", "false", ""], [True, False, None]),
+        (["007", "12", "3"], ["007", "12", "3"]),
+        (["12345678901234567890", "1", "2"], ["12345678901234567890", "1", "2"]),
+        (["1", "two", "3"], ["1", "two", "3"]),
+        (["yes", "no", "no"], ["yes", "no", "no"]),
+    ],
+)
+def test_columns_of_the_data_are_numbers_and_truth_values_in_json(
+    kept: str, run: Run, tmp_path: Path, texts: list[str], values: list[object]
+) -> None:
+    frame = churn(3).drop("churned").insert_column(0, pl.Series("more", texts))
+    frame.write_csv(tmp_path / "more.csv", quote_style="never")
+    done = run("predict", "cells", "more.csv", "--with-data", "-o", "json")
+    assert [row["more"] for row in json.loads(done.stdout)] == values
+    lines = run("predict", "cells", "more.csv", "--with-data", "-o", "csv").stdout.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["more", *texts]
 
 
 def test_programs_get_every_digit_and_people_as_many_as_they_read(kept: str, run: Run) -> None:
