@@ -43,9 +43,8 @@ def read_table(source: str, options: ReadOptions) -> tuple[pl.DataFrame, list[st
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         raise DataError(f"{path.name}: cannot be read as {_format(path)[1:].upper()}: {reason}") from None
-    if frame.width and frame.height == 0:
-        why = "; nothing can be learned from it" if options.targets else ""
-        raise DataError(f"{path.name}: has a header and no rows{why}")
+    if frame.width and frame.height == 0 and options.targets:
+        raise DataError(f"{path.name}: has a header and no rows; nothing can be learned from it")
     if frame.width == 0:
         raise DataError(f"{path.name}: has no columns")
     return normalise(frame, options.missing_values), notes

@@ -91,9 +91,10 @@ def _print(frame: pl.DataFrame, form: str) -> None:
     if form == "table":
         _print_table(frame)
     elif form in ("csv", "jsonl"):
-        for start in range(0, len(frame), ROWS_AT_ONCE):
-            text = dump(frame[start : start + ROWS_AT_ONCE].to_dicts(), form)
-            click.echo(text.partition("\n")[2] if form == "csv" and start else text)
+        for start in range(0, len(frame) or 1, ROWS_AT_ONCE):
+            text = dump(frame[start : start + ROWS_AT_ONCE].to_dicts(), form, keys=frame.columns)
+            if text:
+                click.echo(text.partition("\n")[2] if form == "csv" and start else text)
     else:
         click.echo(dump(frame.to_dicts(), form))
 

@@ -102,6 +102,19 @@ def test_programs_get_every_digit_and_people_as_many_as_they_read(kept: str, run
     assert [line.split()[-1] for line in lines] == [f"{share:.6f}" for share in whole]
 
 
+@pytest.mark.parametrize(
+    ("form", "printed"),
+    [("csv", "churned,p(no),p(yes)\n"), ("json", "[]\n"), ("yaml", "[]\n"), ("jsonl", ""), ("table", None)],
+)
+def test_a_file_without_rows_has_a_head_without_answers(
+    kept: str, run: Run, tmp_path: Path, form: str, printed: str | None
+) -> None:
+    (tmp_path / "none.csv").write_text("age,spend,plan\n")
+    done = run("predict", "cells", "none.csv", "--probabilities", "-o", form)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == printed if printed is not None else done.stdout.split() == ["churned", "p(no)", "p(yes)"]
+
+
 def test_a_row_without_an_answer_keeps_its_line(kept: str, run: Run, tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text("age,spend,plan\n30,1,basic\ninf,1,basic\n,,\n")
     done = run("predict", "cells", "odd.csv", "--batch-size", "1")

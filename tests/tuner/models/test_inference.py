@@ -149,7 +149,7 @@ def test_columns_of_the_data_stand_before_the_answers_and_keep_their_names(messy
     [
         ("none.csv", None, r"none\.csv: no such file"),
         ("new.csv", "", r"new\.csv: is empty"),
-        ("new.csv", "a,b\n", r"new\.csv: has a header and no rows"),
+        ("new.csv", "a,b\n", r"new\.csv: columns 'age', 'spend', 'plan' absent"),
         ("new.csv", "age,spnd,plan\n1,2,a\n", r"column 'spend' absent, which training had; did you mean 'spnd'\?"),
         ("new.csv", "plan\nbasic\n", r"columns 'age', 'spend' absent"),
         ("new.csv", "age,spend,plan\nold,2,a\n", r"column 'age' holds 'old' where training had numbers"),
@@ -175,13 +175,23 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     return table(tmp_path_factory.mktemp("customers"), churn(80), "churned")
 
 
-def test_a_folder_an_array_of_one_axis_and_no_rows_are_refused(customers: Kept, tmp_path: Path) -> None:
+def test_no_rows_have_no_answers_under_the_same_names(customers: Kept, tmp_path: Path) -> None:
+    """A batch job has empty days."""
+    empty = pl.DataFrame(schema={"age": pl.Int64, "spend": pl.Float64, "plan": pl.String})
+    (tmp_path / "empty.csv").write_text("age,spend,plan,churned\n")
+    for rows in (empty, tmp_path / "empty.csv"):
+        predictions = customers.model.predictions(rows, probabilities=True)
+        assert predictions.frame.columns == ["churned", "p(no)", "p(yes)"]
+        assert (predictions.frame.height, predictions.scored) == (0, 0)
+
+
+def test_a_folder_an_array_of_one_axis_and_no_columns_are_refused(customers: Kept, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder; name a file"):
         customers.model.predict(tmp_path)
     with pytest.raises(DataError, match="rows are a DataFrame, a list of dicts, or an array"):
         customers.model.predict(np.zeros(3))
-    with pytest.raises(DataError, match="holds no row"):
-        customers.model.predict(pl.DataFrame(schema={"age": pl.Int64, "spend": pl.Float64, "plan": pl.String}))
+    with pytest.raises(DataError, match="columns 'age', 'spend', 'plan' absent"):
+        customers.model.predict(pl.DataFrame())
     with pytest.raises(UsageError, match="a batch has 1 sample or more"):
         customers.model.predict(pl.DataFrame({"age": [1], "spend": [2.0], "plan": ["a"]}), batch_size=0)
 
