@@ -68,12 +68,14 @@ def predict(
     """Print what the kept network MODEL (a name, a folder or a URL) answers to DATA, a row for each of its rows.
 
     DATA is of the kind it learned from: a table of rows or texts, a folder of images or texts, a table of their paths,
-    or arrays. Where DATA also holds what is right, the scores are told on stderr. Nothing is written.
+    or arrays; - reads a table from standard input, as CSV unless it is Parquet or JSON lines. Where DATA also holds
+    what is right, the scores are told on stderr. Nothing is written.
 
     \b
     tuner predict churn new_customers.csv
     tuner predict churn new_customers.csv --probabilities > answers.csv
     tuner predict tuner-models/photos more_photos/ -o jsonl
+    zcat new_customers.csv.gz | tuner predict churn -
     """
     from tuner.models.inference import load_model
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -100,6 +102,27 @@ def test_programs_get_every_digit_and_people_as_many_as_they_read(kept: str, run
     assert [float(row["p(yes)"]) for row in rows] == whole
     _, *lines = run(*command, "-o", "table").stdout.splitlines()
     assert [line.split()[-1] for line in lines] == [f"{share:.6f}" for share in whole]
+
+
+def test_a_table_may_come_by_a_pipe(kept: str, run: Run, tmp_path: Path) -> None:
+    wanted = run("predict", "cells", "new.csv")
+    piped = run("predict", "cells", "-", text=(tmp_path / "new.csv").read_text())
+    assert (piped.exit_code, piped.stdout) == (0, wanted.stdout)
+    rows = pl.read_csv(tmp_path / "new.csv")
+    assert run("predict", "cells", "-", text=rows.write_ndjson()).stdout == wanted.stdout
+    rows.write_parquet(tmp_path / "new.parquet")
+    (tmp_path / "unnamed").write_bytes((tmp_path / "new.parquet").read_bytes())
+    assert run("predict", "cells", "unnamed").stdout == wanted.stdout
+    assert run("predict", "cells", "-", text="").stderr == "Error: standard input: is empty\n"
+    assert run("predict", "cells", "-", text="age\n1\n").stderr.startswith("Error: standard input: columns 'spend', ")
+
+
+def test_a_file_that_can_be_read_but_once_is_read_once(kept: str, run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text((tmp_path / "new.csv").read_text()))
+    writer.start()
+    assert run("predict", "cells", "pipe").stdout == run("predict", "cells", "new.csv").stdout
+    writer.join()
 
 
 @pytest.mark.parametrize(
