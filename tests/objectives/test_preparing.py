@@ -21,6 +21,8 @@ from objectives.tables.splitting import split_randomly
 from objectives.tables.target import Target
 from tests.objectives.tables_kit import churn, messy
 from tuner.errors import DataError
+from tuner.sections import validate
+from tuner.study_file import override
 
 
 def prepare(frame: pl.DataFrame, folder: Path, *, task: str = "auto", seed: int = 0, **data: Any) -> PreparedTable:
@@ -169,6 +171,15 @@ def test_without_a_test_part_a_note_says_so(tmp_path: Path) -> None:
     table = prepare(churn(100), tmp_path, test=0)
     assert set(table.parts) == {"training", "validation"}
     assert any("no rows are kept for a test" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [("drop=column 1", ["column 1"]), ("drop=3", ["3"]), ("drop=a,b", ["a", "b"]), ("drop=", []), ("drop=[]", [])],
+)
+def test_a_list_of_one_name_is_written_as_the_name(setting: str, wanted: list[str]) -> None:
+    values = override({}, [f"data.{setting}"])["data"]
+    assert validate(TableData, values, where="study.toml [data]").drop == wanted
 
 
 def test_rows_without_a_target_are_dropped_when_told_so_and_counted(tmp_path: Path) -> None:
