@@ -51,6 +51,8 @@ def init(*, name: str | None, data: str | None, target: tuple[str, ...], force: 
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path}: it is there already; --force overwrites it") from None
+    if data is not None and Path(data).suffix and not Path(data).expanduser().exists():
+        hint(f"note: {data}: there is no such file yet")
     hint(f"{path} is written; `tuner check {path}` tries it, `tuner start {path}` runs it")
 
 
