@@ -146,7 +146,9 @@ BAD = [
         data={"target": "churnd"},
         says=r"churn\.csv: no column 'churnd'; did you mean 'churned'\? Columns: age, spend, plan, churned",
     ),
-    Bad(what="no target", data={"target": ""}, says="which column is the target.*Columns: age, spend"),
+    Bad(
+        what="no target", data={"target": ""}, says="which column is the target.*--target COLUMN .*Columns: age, spend"
+    ),
     Bad(what="a target named twice", data={"target": ["age", "age"]}, says="target .* names a column twice"),
     Bad(what="one class only", content=with_target(["yes"] * 60), says="'churned' has one class only, 'yes'; there is"),
     Bad(
