@@ -16,6 +16,7 @@ from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
 from tests.tuner.models.predicting import ONE_TRIAL
 from tuner.models.inference import load_model
+from tuner.models.keeping import KeptModel
 
 SPACE = {"depth": 1, "width": 4, "learning_rate": 0.02, "optimizer": "adam"}
 
@@ -187,6 +188,15 @@ def test_the_next_command_that_keep_names_works_as_printed(kept: str, run: Run) 
     arguments = line.partition("  what")[0].split()[1:]
     assert arguments == ["predict", "cells", "new.csv"]
     assert run(*arguments).exit_code == 0
+
+
+def test_keep_says_that_a_trial_was_pruned(kept: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "pruned" not in kept
+    model = KeptModel(
+        name="cells", place="cells", trial=6, pruned=True, epochs_trained=0, scores={}, source="", no_predictions=""
+    )
+    monkeypatch.setattr("tuner.study.keep", lambda *_, **__: model)
+    assert run("keep", "quick", "--trial", "6").stderr.startswith("note: trial 6 was pruned: ")
 
 
 def test_neither_the_storage_nor_the_folder_is_touched(kept: str, run: Run, tmp_path: Path) -> None:
