@@ -66,3 +66,16 @@ def read_spec(storage: BaseStorage, study_id: int) -> StudySpec | None:
     from tuner.spec import parse_spec
 
     return parse_spec(written, where="the stored study")
+
+
+def searched(storage: BaseStorage, study_id: int) -> list[str]:
+    """Return the hyperparameters that the spec kept with a study searches, whether a trial had them yet or not.
+
+    They are read as they are stored: to check the whole spec takes longer than most answers.
+    """
+    space = storage.get_study_user_attrs(study_id).get(SPEC, {}).get("space", {})
+    return [
+        name
+        for name, kept in space.items()
+        if isinstance(kept, list) or (isinstance(kept, dict) and "value" not in kept)
+    ]

@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FORMATS = ("table", "json", "jsonl", "csv", "yaml")
@@ -60,22 +60,21 @@ def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _as_csv(records: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    columns = list(_columns(records)) or list(keys)
+    names = columns(records) or list(keys)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _csv_cell(value) for key, value in record.items()} for record in records)
     return text.getvalue().rstrip("\n")
 
 
-def _columns(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The keys of all records; those of one group (``params.…``) stay together."""
+def columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the keys of all records that are :func:`flat`; those of one group (``params.…``) stay together."""
     groups: dict[str, dict[str, None]] = {}
     for record in records:
         for key in record:
             groups.setdefault(key.partition(".")[0], {})[key] = None
-    for group in groups.values():
-        yield from group
+    return [key for group in groups.values() for key in group]
 
 
 def _csv_cell(value: Any) -> Any:

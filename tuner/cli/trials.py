@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 import click
 
+from tuner import attributes
 from tuner import study as studies
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import hint, print_data, say_hidden
 from tuner.cli.tables import print_table
 from tuner.columns import outcome_columns, trial_columns
-from tuner.results import STATES
+from tuner.output import columns, flat
+from tuner.results import STATES, Results, TrialRow
 
 _KEYS = ("number", "state", "values", "params", "attributes", "constraints", "started", "seconds")
 """Of a trial in JSON."""
@@ -41,7 +44,7 @@ def trials(
     found = results.trials(sort=sort, descending=descending, state=state)
     rows = list(islice(found, limit))
     if output != "table":
-        print_data([row.to_json() for row in rows], output, keys=_KEYS)
+        _print_rows(results, rows, output)
         return
     if not rows:
         hint(f"study '{study}' has no {state + ' ' if state else ''}trials yet")
@@ -71,10 +74,21 @@ def best(study: str, limit: int, storage: str | None, output: str) -> None:
     results = studies.load(study, storage=storage)
     rows = results.best(limit)
     if output != "table":
-        print_data([row.to_json() for row in rows], output)
+        _print_rows(results, rows, output)
     elif len(rows) == 1:
         from tuner.cli.show import print_trial
 
         print_trial(results, rows[0])
     else:
         say_hidden(print_table(outcome_columns(rows, results.metric_names)))
+
+
+def _print_rows(results: Results, rows: Sequence[TrialRow], output: str) -> None:
+    """Print trials for programs; the columns of a CSV are the study's, whichever trials are printed."""
+    records = [row.to_json() for row in rows]
+    keys: Sequence[str] = _KEYS
+    if output == "csv" and (every := results.trials()):
+        searched = {f"params.{name}": None for name in attributes.searched(results.storage, results.study_id)}
+        keys = columns([*(flat(row.to_json()) for row in every), searched])
+        records = [dict.fromkeys(keys) | flat(record) for record in records]
+    print_data(records, output, keys=keys)

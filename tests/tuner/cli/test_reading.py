@@ -4,12 +4,15 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.tuner import studies
 from tests.tuner.cli import samples
 from tests.tuner.cli.conftest import Run
+from tests.tuner.models.predicting import ONE_TRIAL
 from tuner.cli.studies import state_of
 from tuner.results import STATES, Status
 
@@ -86,6 +89,24 @@ def test_trials_are_sorted_by_what_is_asked(run: Run, arguments: list[str], numb
     samples.write()
     result = run("trials", "churn", "--state", "finished", "-o", "json", *arguments)
     assert [row["number"] for row in json.loads(result.stdout)] == numbers
+
+
+def test_the_columns_of_a_csv_are_those_of_the_study_whichever_trials_are_shown(run: Run) -> None:
+    samples.write()
+    head, *_ = run("trials", "churn", "-o", "csv").stdout.splitlines()
+    assert "attributes.failure.reason" in head
+    for command in (("trials", "churn", "--limit", "1"), ("trials", "churn", "--state", "waiting"), ("best", "churn")):
+        assert run(*command, "-o", "csv").stdout.splitlines()[0] == head
+
+
+def test_a_csv_has_a_column_for_each_hyperparameter_that_is_searched(run: Run, tmp_path: Path) -> None:
+    space = {"learning_rate": 0.02, "depth": 1, "width": [4, 8], "optimizer": ["sgd", "adam"]}
+    results = studies.create(tmp_path, **ONE_TRIAL | {"space": space})
+    studies.work(results)
+    head, _ = run("trials", "quick", "-o", "csv").stdout.splitlines()
+    params = [name for name in head.split(",") if name.startswith("params.")]
+    assert {"params.width", "params.optimizer", "params.momentum"} <= set(params)
+    assert not {"params.learning_rate", "params.depth"} & set(params)
 
 
 def test_an_empty_list_is_still_a_list(run: Run) -> None:
