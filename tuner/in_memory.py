@@ -35,6 +35,8 @@ class Trained:
     epochs: int
     score: float
     """The first metric on the validation part, at the best epoch; NaN where it is never defined."""
+    loss: float
+    """On the validation part, at that epoch."""
     diverged: bool
     pruned: bool
 
@@ -59,9 +61,11 @@ def train(
         cohort = Cohort(dataset, metrics)
         cohort.join(member)
         scores: dict[int, float] = {}
+        losses: dict[int, float] = {}
         while True:
             (result,) = cohort.epoch()
             scores[result.epoch] = result.metrics[metrics[0].name]
+            losses[result.epoch] = result.validation_loss
             if result.diverged or result.stopped or result.finished:
                 break
             if prune is not None and prune(scores[result.epoch], result.epoch):
@@ -71,7 +75,8 @@ def train(
         module=member.module,
         params=params,
         epochs=result.epoch,
-        score=scores.get(result.best_epoch or result.epoch, math.nan),
+        score=scores[result.best_epoch or result.epoch],
+        loss=losses[result.best_epoch or result.epoch],
         diverged=result.diverged,
         pruned=not (result.diverged or result.stopped or result.finished),
     )
@@ -124,7 +129,7 @@ def tune(
         if trained.pruned or trained.diverged or math.isnan(trained.score):
             raise optuna.TrialPruned
         sign = 1 if direction == "maximize" else -1
-        if best is None or sign * trained.score > sign * best.score:
+        if best is None or (sign * trained.score, -trained.loss) > (sign * best.score, -best.loss):
             best = trained
         return trained.score
 

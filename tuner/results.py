@@ -156,6 +156,8 @@ class Results:
     def best(self, limit: int = 1) -> list[TrialRow]:
         """Return the best finished trials, best first; of several metrics, the Pareto front. Only feasible ones count.
 
+        Of those with equal values, the one with the lowest validation loss is the best.
+
         Raises:
             NoFinishedTrialError: when no trial has finished, or none that keeps to the constraints.
         """
@@ -279,8 +281,10 @@ class Results:
         held = [row for row in rows if _comparable(read(row))]
         rest = [row for row in rows if not _comparable(read(row))]
         best_first = sort in {"value", self.metric_names[0]} and self.directions[0] == "maximize"
+        if sort in {"value", *self.metric_names}:
+            held.sort(key=_validation_loss)
         try:
-            held.sort(key=read, reverse=best_first != descending)
+            held.sort(key=read, reverse=best_first != descending)  # what is equal stays in its order
         except TypeError:
             held.sort(key=lambda row: str(read(row)), reverse=best_first != descending)
         if sort in {"value", *self.metric_names}:
@@ -330,6 +334,12 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
     if trial.state.name == "WAITING":
         return "interrupted" if trial.params or trial.datetime_start else "waiting"
     return {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+
+
+def _validation_loss(row: TrialRow) -> float:
+    validation = row.attributes.get(attributes.VALIDATION)
+    loss = validation.get("loss") if isinstance(validation, dict) else None
+    return loss if isinstance(loss, float) and not math.isnan(loss) else math.inf
 
 
 def _comparable(value: Any) -> bool:

@@ -55,6 +55,7 @@ def test_a_study_spends_its_budget_and_notes_what_each_trial_is_worth(tmp_path: 
             "overfits",
             "overfits slightly",
             "overconfident",
+            "underconfident",
             "learned nothing",
         }
         assert {"loss", "accuracy", "f1", "fpr", "roc_auc"} <= noted[attributes.VALIDATION].keys()
