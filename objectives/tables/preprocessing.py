@@ -109,7 +109,7 @@ class CategoryEncoder(Encoder):
         return self.levels[1:] if len(self.levels) == 2 and not self.other else self.levels
 
     def _labels(self, series: pl.Series) -> pl.Series:
-        labels = as_labels(series)
+        labels = as_labels(series, self.levels)
         return labels.str.to_lowercase() if self.ignores_case else labels
 
     def strange(self, series: pl.Series) -> pl.Series:

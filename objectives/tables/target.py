@@ -46,7 +46,7 @@ class Target:
             DataError: for a class that is not one of ``classes``, and for text where a number belongs.
         """
         if self.task == "classification":
-            labels = as_labels(frame[self.columns[0]])
+            labels = as_labels(frame[self.columns[0]], self.classes)
             strange = sorted(set(labels.unique().to_list()) - set(self.classes))
             if strange:
                 listed = ", ".join(f"'{label}'" for label in strange[:5])
@@ -68,7 +68,7 @@ class Target:
         for name in self.columns:
             has &= frame[name].is_not_null()
             if self.task == "classification":
-                has &= as_labels(frame[name]).is_in(self.classes).fill_null(False)
+                has &= as_labels(frame[name], self.classes).is_in(self.classes).fill_null(False)
         return has.arg_true().to_list(), frame.filter(has)
 
     def fit(self, training: NDArray[Any]) -> Target:

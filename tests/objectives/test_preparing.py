@@ -282,6 +282,26 @@ def test_a_category_of_whole_numbers_is_the_same_from_any_type(tmp_path: Path) -
         assert fitted.transform(pl.DataFrame({"zone": values}), where="new").tolist() == [[0, 1, 0]]
 
 
+@pytest.mark.parametrize("written", [[1.0, 0.5, 2.0], ["1.0", "0.5", "2.0"]])
+def test_a_level_has_its_name_whatever_other_rows_hold(written: list[Any], tmp_path: Path) -> None:
+    frame = pl.DataFrame({"size": written * 40, "y": ["a", "b"] * 60})
+    fitted = prepare(frame, tmp_path, categories=["size"]).preprocessing
+    new = pl.DataFrame({"size": [1.0, 2.0]})
+    assert fitted.transform(new, where="new").tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert fitted.strange(new) == []
+
+
+def test_a_part_may_lack_the_only_class_with_a_fraction(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"part": ["train"] * 60 + ["val"] * 40, "x": np.arange(100) % 7, "y": [0.5, 1, 0] * 20 + [0, 1] * 20}
+    )
+    table = prepare(frame, tmp_path, split_column="part", task="classification")
+    assert table.target.classes == ("0", "0.5", "1")
+    assert set(table.parts["validation"].targets.tolist()) == {0, 2}
+    rows, _ = table.target.known(pl.DataFrame({"y": [1.0, 0.5, None, 3.0]}))
+    assert rows == [0, 1]
+
+
 def test_booleans_read_alike_however_they_are_written(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": ["Yes", "no", "no"] * 40, "y": ["a", "b"] * 60})
     fitted = prepare(frame, tmp_path).preprocessing
