@@ -140,7 +140,7 @@ class NewImages:
         self, paths: Sequence[Path], *, where: str, faults: dict[int, str] | None = None, **others: Any
     ) -> Samples:
         highest = self.images.highest
-        if highest < DARK:
+        if highest < DARK and not self.images.from_files:
             raise DataError(
                 f"{where}: holds images of 0 to 255, and the network learned from arrays of no more than {highest:g}; "
                 "give arrays like those (.npz, .npy)"
