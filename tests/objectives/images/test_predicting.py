@@ -141,6 +141,18 @@ def test_files_are_refused_where_the_network_learned_from_darker_arrays(tmp_path
         found.model.predict(tmp_path / "new")
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_files_are_refused_where_the_network_learned_from_other_channels(channels: int, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, channels)).astype(np.uint8)
+    np.savez(tmp_path / "all.npz", X=images, y=np.arange(24) % 2)
+    data = {"source": str(tmp_path / "all.npz"), "layout": "NHWC"}
+    found = kept(tmp_path, objective=OPTIONS, data=data, space=SPACE, training={"epochs": 1})
+    class_folders(tmp_path / "new", count=1)
+    with pytest.raises(DataError, match=f"learned from arrays of {channels} channels; give arrays like those"):
+        found.model.predict(tmp_path / "new")
+    assert found.model.predict(images).height == 24
+
+
 def test_files_of_dark_images_are_answered_where_the_network_learned_from_such_files(tmp_path: Path) -> None:
     for label in CLASSES:
         (tmp_path / "dark" / label).mkdir(parents=True)
