@@ -69,7 +69,7 @@ def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
     elif not encoding and b"\0" in data[:100_000]:
         raise DataError(f"{name}: holds binary data, not text; if it is text in UTF-16, write encoding = 'utf-16'")
     try:
-        text = data.decode(encoding or "utf-8-sig")
+        text = data.decode(encoding or "utf-8").removeprefix("\ufeff")  # the mark is no part of a name
         if "\0" in text[:100_000]:
             raise DataError(f"{name}: holds binary data, not text in {encoding or 'UTF-8'}")
         return text if "\n" in text else text.replace("\r", "\n")

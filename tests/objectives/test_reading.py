@@ -73,6 +73,13 @@ def test_the_encoding_is_found_out_and_a_guess_is_noted(encoding: str, noted: in
     assert len(notes) == noted
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16"])
+def test_the_mark_at_the_beginning_is_no_part_of_the_first_name(encoding: str, tmp_path: Path) -> None:
+    marked = ("" if encoding == "utf-16" else "\ufeff") + TEXT
+    path = write(tmp_path, "t.csv", marked.encode(encoding))
+    assert read_table(path, ReadOptions(encoding=encoding))[0].columns == ["name", "größe", "plan"]
+
+
 def test_texts_are_stripped_and_what_means_missing_is_null(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", "a , b,c\n 1 ,NA,x\n,n/a, ?\nNaN,none,gone\n")
     frame, _ = read_table(path, ReadOptions(missing_values=("gone",)))
