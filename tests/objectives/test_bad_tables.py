@@ -269,8 +269,9 @@ BAD = [
     ),
     Bad(
         what="too few groups",
-        data={"groups": "plan", "test": 0.1},
-        says="groups = 'plan' has 3 different values, too few",
+        content=churn(60).with_columns(pl.Series("plan", ["pro", "plus"] * 30)).write_csv(),
+        data={"groups": "plan"},
+        says="groups = 'plan' has 2 different values, too few to split by: each of 3 parts needs one; choose",
     ),
     Bad(
         what="an absent group column",

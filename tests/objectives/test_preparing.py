@@ -17,7 +17,7 @@ from objectives.tables.options import TableData
 from objectives.tables.preparing import PreparedTable, prepare_table
 from objectives.tables.preprocessing import Preprocessing
 from objectives.tables.reading import normalise
-from objectives.tables.splitting import split_randomly
+from objectives.tables.splitting import Split, split_randomly
 from objectives.tables.target import Target
 from tests.objectives.tables_kit import churn, messy
 from tuner.errors import DataError
@@ -143,6 +143,55 @@ def test_rows_of_a_group_stay_together(tmp_path: Path) -> None:
     parts = [marks(table, part) for part in table.parts]
     assert sum(len(part) for part in parts) == 20
     assert "home" not in table.preprocessing.features
+
+
+def split_groups(groups: Any, *, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> tuple[Split, list[str]]:
+    notes: list[str] = []
+    split = split_randomly(
+        len(groups),
+        validation=validation,
+        test=test,
+        classes=None,
+        groups=pl.Series("home", groups),
+        seed=seed,
+        where="t.csv",
+        notes=notes,
+    )
+    return split, notes
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 80), min_size=3, max_size=20),
+    validation=st.floats(0.01, 0.6),
+    test=st.one_of(st.just(0.0), st.floats(0.01, 0.39)),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(sizes=[80, 4, 4, 4, 4, 4], validation=0.2, test=0.2, seed=4)  # chance puts the large group into the test
+def test_three_groups_of_any_sizes_make_parts(sizes: list[int], validation: float, test: float, seed: int) -> None:
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    split, _ = split_groups(groups, validation=validation, test=test, seed=seed)
+    parts = [split.training, split.validation, split.test]
+    assert sorted(np.concatenate(parts)) == list(range(len(groups)))
+    assert [len(part) > 0 for part in parts] == [True, True, test > 0]
+    assert sum(len(np.unique(groups[part])) for part in parts) == len(sizes)
+
+
+def test_groups_that_chance_splits_well_stay_where_it_put_them() -> None:
+    """Studies that are resumed must find their parts again."""
+    groups = np.repeat(np.arange(10), 5)
+    split, notes = split_groups(groups, seed=3)
+    assert (set(groups[split.validation]), set(groups[split.test]), notes) == ({7, 9}, {4, 5}, [])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_large_group_trains_and_what_that_makes_of_the_parts_is_noted(seed: int) -> None:
+    split, notes = split_groups(np.repeat(np.arange(6), [80] + [4] * 5), seed=seed)
+    assert (len(split.training), len(split.validation), len(split.test)) == (80, 8, 12)
+    assert notes == [
+        "whole groups of 'home' do not make parts of the wanted sizes: training has 80 rows (60 wanted), "
+        "validation has 8 rows (20 wanted), test has 12 rows (20 wanted)"
+    ]
 
 
 def test_validation_and_test_may_be_files_of_their_own(tmp_path: Path) -> None:
