@@ -187,7 +187,7 @@ class Table(Supervised):
         notes: list[str] = []
         where, frame = read_new(data, self.data, notes)
         usable, faults = self.table.preprocessing.without_infinite(frame)
-        notes += self.table.preprocessing.strange(usable)
+        notes += [*self.table.preprocessing.strange(usable), *self.table.preprocessing.clipped(usable)]
         return Samples(
             where=where,
             feeds=(torch.tensor(self.table.preprocessing.transform(usable, where=where)),),

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from objectives.tables.columns import level_counts, require_numbers
+from objectives.tables.columns import level_counts, require_moderate, require_numbers
 from objectives.tables.values import NumberStyle, as_labels, as_numbers, is_boolean, number_style
 from tuner.errors import DataError
 from tuner.metrics import Task
@@ -133,6 +133,7 @@ def target_numbers(series: pl.Series, style: NumberStyle, where: str) -> NDArray
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
         raise DataError(f"{where}: target '{series.name}' is infinite in {count} row{'s' * (count > 1)}; mend them")
+    require_moderate(f"target '{series.name}'", values, where, remedy="divide them, or take their logarithms")
     return values
 
 

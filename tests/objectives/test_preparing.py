@@ -297,6 +297,18 @@ def test_missing_numbers_are_filled_and_marked(tmp_path: Path) -> None:
     assert (missing, filled, known > filled) == (1, reference[0, 0], False)
 
 
+def test_a_number_far_beyond_those_of_training_is_clipped_and_noted(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    numbers = chance.normal(size=100)
+    numbers[80:82] = 1e40, -1e300
+    words = ["train"] * 70 + ["val"] * 30
+    frame = pl.DataFrame({"part": words, "x": numbers, "z": chance.normal(size=100), "y": ["a", "b"] * 50})
+    table = prepare(frame, tmp_path, split_column="part")
+    assert table.parts["validation"].inputs[10:12, 0].tolist() == [1e9, -1e9]
+    (note,) = table.notes
+    assert note.startswith("validation: column 'x': 2 of 30 rows hold a number far beyond training's (1e+40); clipped")
+
+
 def test_rare_and_unseen_levels_share_other_and_missing_is_a_level(tmp_path: Path) -> None:
     levels = ["a"] * 80 + ["b"] * 80 + ["c"] * 30 + [f"rare {i}" for i in range(10)] + [None] * 20
     order = np.random.default_rng(0).permutation(220)
