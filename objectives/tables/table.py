@@ -100,11 +100,11 @@ class Table(Supervised):
         """Return rows that somebody holds in memory, prepared as those of a file; numbers stay what they are."""
         import torch
 
-        from objectives.tables.arrays import SPLIT, TARGET, labelled_frame
+        from objectives.tables.arrays import SPLIT, labelled_frame
         from objectives.tables.preparing import prepare_frame
 
         frame, targets = labelled_frame(training, validation)
-        numbers = [name for name in frame.columns if frame[name].dtype.is_numeric() and not name.startswith(TARGET)]
+        numbers = [series.name for series in frame.drop(targets) if series.dtype.is_numeric()]
         adopted = {"source": "X", "target": targets, "split_column": SPLIT, "numbers": numbers}
         self.data = self.data.model_copy(update=adopted)
         table = prepare_frame(frame, self.data, task=self.options.task, seed=self.seed)

@@ -102,6 +102,17 @@ def test_a_frame_may_hold_categories_and_missing_values(library: Any) -> None:
     assert model.score(frame, targets) > 0.95
 
 
+def test_messages_call_the_targets_y() -> None:
+    inputs = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(ValueError, match=r"^X: target 'y' is 1 in every row"):
+        NetworkRegressor(epochs=1).fit(inputs, np.ones(60))
+    with pytest.raises(ValueError, match=r"^X: target 'y1' is 1 in every row"):
+        NetworkRegressor(epochs=1).fit(inputs, np.c_[inputs[:, 0], np.ones(60)])
+    frame = pd.DataFrame(inputs, columns=["y", "x", "target y"]).assign(colour=["red", "green"] * 30)
+    with pytest.raises(ValueError, match=r"^X: target 'target target y' is 1 in every row"):
+        NetworkRegressor(epochs=1).fit(frame, np.ones(60))
+
+
 def test_hyperparameters_are_parameters() -> None:
     model = NetworkClassifier(depth=2, learning_rate=1e-2)
     assert model.get_params()["depth"] == 2
