@@ -33,6 +33,15 @@ def labelled_frame(training: tuple[Any, Any], validation: tuple[Any, Any]) -> tu
     return pl.concat(frames, how="vertical_relaxed"), names
 
 
+def categories(inputs: Any) -> list[str]:
+    """Return the columns of a DataFrame that are categories by their type, whatever they hold."""
+    if isinstance(inputs, pl.DataFrame):
+        return [series.name for series in inputs if isinstance(series.dtype, pl.Categorical | pl.Enum)]
+    if hasattr(inputs, "iloc"):
+        return [str(name) for name, kind in inputs.dtypes.items() if kind == "category"]
+    return []
+
+
 def _target_names(count: int, taken: Sequence[str]) -> list[str]:
     """Return what messages call the targets: ``y``, or ``y0``, ``y1``, …, or more where a column has that name."""
     names = ["y"] if count == 1 else [f"y{i}" for i in range(count)]
