@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from objectives.plain_text import UTF_16, decode
 from tuner.errors import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -70,25 +71,15 @@ def _parse(name: str, written: str, options: ReadOptions) -> pl.DataFrame:
 
 
 def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = encoding or "utf-16"
-    elif not encoding and b"\0" in data[:100_000]:
+    if not encoding and not data.startswith(UTF_16) and b"\0" in data[:100_000]:
         raise DataError(f"{name}: holds binary data, not text; if it is text in UTF-16, write encoding = 'utf-16'")
-    try:
-        text = data.decode(encoding or "utf-8").removeprefix("\ufeff")  # the mark is no part of a name
-        if "\0" in text[:100_000]:
-            raise DataError(f"{name}: holds binary data, not text in {encoding or 'UTF-8'}")
-        return text if "\n" in text else text.replace("\r", "\n")
-    except LookupError:
-        raise DataError(f"{name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None
-    except UnicodeError as error:
-        if encoding:
-            raise DataError(f"{name}: is not text in {encoding}: {error}; try another encoding") from None
+    text, guessed = decode(data, encoding, where=name)
     control = sum(byte < 32 and byte not in (9, 10, 12, 13) for byte in data[:10_000])
-    if control > len(data[:10_000]) // 100:
-        raise DataError(f"{name}: holds binary data, not text")
-    notes.append("is not UTF-8; read as Windows-1252 (say otherwise with encoding = …)")
-    return data.decode("windows-1252", errors="replace")
+    if "\0" in text[:100_000] or (guessed and control > len(data[:10_000]) // 100):
+        raise DataError(f"{name}: holds binary data, not text{f' in {encoding}' if encoding else ''}")
+    if guessed:
+        notes.append("is not UTF-8; read as Windows-1252 (say otherwise with encoding = …)")
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
 def _without_blank_lines(text: str, delimiter: str) -> str:
