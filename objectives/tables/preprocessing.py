@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from objectives.tables.columns import ColumnPlan
+from objectives.tables.columns import ColumnPlan, require_moderate
 from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers, date_format
 from tuner.errors import DataError
 from tuner.spelling import nearest
@@ -22,6 +22,8 @@ from tuner.spelling import nearest
 Array = NDArray[np.float32]
 _CYCLES = {"month": 12, "weekday": 7, "hour": 24}
 _MICROSECONDS_A_DAY = 86_400_000_000
+_FARTHEST = 1e9
+"""Deviations from the mean: no training row is so far away, and a network's squares stay finite in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,10 @@ class Encoder(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class NumberEncoder(Encoder):
-    """A number, standardised; what is missing is filled and, if that occurred in training, marked."""
+    """A number, standardised; what is missing is filled and, if that occurred in training, marked.
+
+    What lies absurdly far from all that training had is brought within ``reach``.
+    """
 
     kind = "number"
     strangeness = "no number ('{}'); they count as missing"
@@ -73,11 +78,16 @@ class NumberEncoder(Encoder):
     def features(self) -> list[str]:
         return [self.name] * (not self.constant) + [f"{self.name} is missing"] * self.marks_missing
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the largest number that is told from those beyond it."""
+        return self.mean - _FARTHEST * self.scale, self.mean + _FARTHEST * self.scale
+
     def strange(self, series: pl.Series) -> pl.Series:
         return as_numbers(series, self.style).is_null() & series.is_not_null()
 
     def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
-        numbers = _finite_numbers(series, self.style, where=where)
+        numbers = _finite_numbers(series, self.style, where=where).clip(*self.reach)
         what = "numbers with a decimal comma" if self.style.decimal == "," else "numbers"
         _require_readable(series, numbers, what, where)
         missing = numbers.is_null().to_numpy()
@@ -109,7 +119,7 @@ class CategoryEncoder(Encoder):
         return self.levels[1:] if len(self.levels) == 2 and not self.other else self.levels
 
     def _labels(self, series: pl.Series) -> pl.Series:
-        labels = as_labels(series)
+        labels = as_labels(series, self.levels)
         return labels.str.to_lowercase() if self.ignores_case else labels
 
     def strange(self, series: pl.Series) -> pl.Series:
@@ -214,6 +224,19 @@ class Preprocessing:
                     notes.append(f"column '{encoder.name}': {len(odd)} of {len(series)} rows hold {told}")
         return notes
 
+    def clipped(self, frame: pl.DataFrame) -> list[str]:
+        """Return a note for each column in which rows hold numbers that are brought within reach."""
+        notes = []
+        for encoder in self.encoders:
+            if isinstance(encoder, NumberEncoder) and not encoder.constant and encoder.name in frame.columns:
+                numbers = as_numbers(frame[encoder.name], encoder.style)
+                low, high = encoder.reach
+                odd = numbers.filter((numbers < low) | (numbers > high))
+                if len(odd):
+                    told = f"a number far beyond training's ({odd[0]:.3g}); clipped to {low:.3g} … {high:.3g}"
+                    notes.append(f"column '{encoder.name}': {len(odd)} of {len(numbers)} rows hold {told}")
+        return notes
+
     def to_json(self) -> dict[str, Any]:
         """Return the fitted state as plain JSON."""
         return {"version": 1, "encoders": [encoder.to_json() for encoder in self.encoders]}
@@ -281,6 +304,9 @@ def _fit_numbers(
         return {}
     columns = [_finite_numbers(frame[plan.name], plan.style, where=where).to_numpy() for plan in plans]
     values = np.column_stack(columns).astype(np.float64)
+    remedy = "divide them, take their logarithms, or list the column in drop"
+    for plan, column in zip(plans, columns, strict=True):
+        require_moderate(f"column '{plan.name}'", column, where, remedy=remedy)
     imputer = SimpleImputer(strategy=missing, keep_empty_features=True).fit(values)
     filled = imputer.transform(values)
     scaler = StandardScaler().fit(filled)

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
+from objectives.tables import Table
 from tuner import Fixed, Hyperparameter, Trainable
 from tuner.hyperparameters import TRAINING
 from tuner.sklearn import NetworkClassifier, NetworkRegressor, TunedClassifier, TunedRegressor
@@ -100,6 +101,38 @@ def test_a_frame_may_hold_categories_and_missing_values(library: Any) -> None:
     assert list(model.classes_) == ["no", "yes"]
     assert list(model.feature_names_in_) == ["colour", "size"]
     assert model.score(frame, targets) > 0.95
+
+
+@pytest.mark.parametrize("levels", [[1000, 2000, 3000], [0.5, 1.0, 2.0], ["10", "20", "30"], [True, False, None]])
+def test_a_category_by_its_type_is_one_whatever_it_holds(levels: list[Any]) -> None:
+    codes = pd.Categorical([levels[i % 3] for i in range(120)])
+    frame = pd.DataFrame({"zone": codes, "x": np.random.default_rng(0).normal(size=120)})
+    targets = np.arange(120) % 3 == 1
+    model = NetworkClassifier(epochs=30, random_state=0).fit(frame, targets)
+    assert model.score(frame, targets) > 0.95
+    assert isinstance(model.trainable_, Table)
+    encoders = {encoder.name: encoder.kind for encoder in model.trainable_.table.preprocessing.encoders}
+    assert encoders == {"zone": "category", "x": "number"}
+    assert np.array_equal(model.predict(frame.iloc[:1]), model.predict(frame)[:1])
+
+
+def test_a_polars_enum_of_digits_is_a_category() -> None:
+    frame = pl.DataFrame({"zone": ["10", "20", "30"] * 40, "x": np.random.default_rng(0).normal(size=120)})
+    frame = frame.with_columns(pl.col("zone").cast(pl.Enum(["10", "20", "30"])))
+    model = NetworkClassifier(epochs=1, random_state=0).fit(frame, np.arange(120) % 3 == 1)
+    assert isinstance(model.trainable_, Table)
+    assert model.trainable_.table.preprocessing.features == ["zone = 10", "zone = 20", "zone = 30", "x"]
+
+
+def test_messages_call_the_targets_y() -> None:
+    inputs = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(ValueError, match=r"^X: target 'y' is 1 in every row"):
+        NetworkRegressor(epochs=1).fit(inputs, np.ones(60))
+    with pytest.raises(ValueError, match=r"^X: target 'y1' is 1 in every row"):
+        NetworkRegressor(epochs=1).fit(inputs, np.c_[inputs[:, 0], np.ones(60)])
+    frame = pd.DataFrame(inputs, columns=["y", "x", "target y"]).assign(colour=["red", "green"] * 30)
+    with pytest.raises(ValueError, match=r"^X: target 'target target y' is 1 in every row"):
+        NetworkRegressor(epochs=1).fit(frame, np.ones(60))
 
 
 def test_hyperparameters_are_parameters() -> None:
