@@ -176,7 +176,7 @@ def _scores(module: nn.Module, part: Part, loss: Loss, scored: Sequence[Decoded]
 
 
 def _finite(value: float) -> float | None:
-    """A score that is not defined here (R² of one row, say) is noted as null."""
+    """A score that is not defined here (the ROC AUC of one class, say) is noted as null."""
     return value if math.isfinite(value) else None
 
 

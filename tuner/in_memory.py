@@ -95,8 +95,8 @@ def tune(
 ) -> tuple[Trained | None, optuna.Study]:
     """Search ``space`` with so many trials; return the best network, ``None`` if none could be scored, and the study.
 
-    Each trial is the one that a study in a storage would have under its number and this seed. ``timeout`` is in
-    seconds.
+    Each trial is the one that a study in a storage would have under its number and this seed. One that raises fails,
+    and the search goes on; where all have failed, the last error is raised. ``timeout`` is in seconds.
     """
     direction = trainable.metrics()[0].direction
     resolved = strategies.resolve(strategy, space, objectives=1, epochs=training.epochs, where="search")
@@ -133,22 +133,29 @@ def tune(
             best = trained
         return trained.score
 
-    _run(study, objective, trials=trials, timeout=timeout)
+    error = _run(study, objective, trials=trials, timeout=timeout)
+    if error is not None and all(trial.state is TrialState.FAIL for trial in study.get_trials(deepcopy=False)):
+        raise error
     return best, study
 
 
 def _run(
     study: optuna.Study, objective: Callable[[optuna.Trial], float], *, trials: int, timeout: float | None
-) -> None:
-    """As ``Study.optimize``, without a line in the log for each trial."""
+) -> Exception | None:
+    """As ``Study.optimize``, without a line in the log for each trial; return the last error of an objective."""
     import time
 
     began = time.monotonic()
+    failed = None
     for _ in range(trials):
         if timeout is not None and time.monotonic() - began >= timeout:
-            return
+            break
         trial = study.ask()
         try:
             study.tell(trial, objective(trial))
         except optuna.TrialPruned:
             study.tell(trial, state=TrialState.PRUNED)
+        except Exception as error:  # noqa: BLE001 - a batch too small for its network, say: the trial's own fault
+            failed = error
+            study.tell(trial, state=TrialState.FAIL)
+    return failed

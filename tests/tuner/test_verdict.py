@@ -40,7 +40,7 @@ def test_a_classifier_that_is_right_and_hardly_sure_of_it_is_underconfident() ->
     assert verdict(training=-0.1, validation=-0.1, by_metric=0.0, too_sure=False) == "learned nothing"
 
 
-@pytest.mark.parametrize(("sure", "verdict"), [(0.1, "underconfident"), (1.0, "generalises"), (50.0, "overconfident")])
+@pytest.mark.parametrize(("sure", "verdict"), [(0.1, "underconfident"), (3.0, "generalises"), (50.0, "overconfident")])
 def test_how_sure_a_network_is_tells_why_its_loss_is_high(sure: float, verdict: str) -> None:
     targets = torch.arange(200) % 10 // 9  # every tenth is of class 1
     seen = targets.clone()
