@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run one worker to its end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _on_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     notes = logging.getLogger("tuner.notes")
     notes.setLevel(logging.INFO)
@@ -124,7 +125,7 @@ def _work(settings: WorkerSettings) -> str:
 
 
 def _listen(leaving: Leaving, *, interrupt: bool) -> None:
-    """Leave at the next epoch on Ctrl-C, SIGTERM, or when the launcher closes our input or dies.
+    """Leave at the next epoch on Ctrl-C, SIGTERM, SIGHUP, or when the launcher closes our input or dies.
 
     Code we do not own the loop of is interrupted where it stands.
     """
@@ -142,9 +143,15 @@ def _listen(leaving: Leaving, *, interrupt: bool) -> None:
         # to the main thread itself: a signal that another thread takes does not wake it from a sleep
         signal.pthread_kill(main, signal.SIGTERM)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    _on_signals(handle, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+
+
+def _on_signals(handle: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> None:
+    """Call ``handle`` on the signals; a terminal's end that we were told to ignore (``nohup``) stays ignored."""
+    for number in numbers:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
 
 
 if __name__ == "__main__":

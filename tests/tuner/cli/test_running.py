@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,10 +45,10 @@ def tuner(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, under: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     """A run whose objective has said that it is ready; it is in a process group of its own, as in a shell."""
     process = subprocess.Popen(
-        [*TUNER, *arguments],
+        [*under, *TUNER, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -91,7 +91,8 @@ def test_a_run_tells_programs_how_it_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "group"), [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False)]
+    ("number", "code", "group"),
+    [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGHUP, 129, True)],
 )
 def test_an_interrupted_run_is_continued_by_resume(run: Run, number: int, code: int, group: bool) -> None:
     with running("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1") as process:
@@ -107,6 +108,16 @@ def test_an_interrupted_run_is_continued_by_resume(run: Run, number: int, code: 
     Path("mine.py").write_text(OBJECTIVE.replace("time.sleep(3600)", "pass"))
     assert tuner("resume", "mine", "--workers", "1").returncode == 0
     assert json.loads(run("status", "mine", "-o", "json").stdout)["counts"]["finished"] == 4
+
+
+def test_a_run_under_nohup_outlives_its_terminal(run: Run) -> None:
+    arguments = ("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1")
+    with running(*arguments, under=["nohup"]) as process:
+        os.killpg(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, "the first of the two would have ended it with 129"
+    assert "interrupted: study 'mine' has 2 of 4 trials done" in said
 
 
 def test_stop_ends_a_run_that_is_somewhere_else(run: Run) -> None:
