@@ -47,7 +47,7 @@ from tuner.errors import ObjectiveError
         (["start", "iris", "-S", "space.learning_rate=1..0.1"], 2, "Error: iris [space] learning_rate = 1..0.1: "),
         (["start", "iris", "-S", "trails=3"], 2, "Error: iris: unknown key 'trails'"),
         (["start", "iris", "--name", "churn"], 5, "Error: study 'churn' exists already; "),
-        (["start", "iris", "--timeout", "soon"], 2, "Error: iris [budget]: timeout = 'soon': a duration is written"),
+        (["start", "iris", "--timeout", "soon"], 2, "Error: --timeout soon: a duration is written like 90, "),
         (["init", "--data", "x.csv"], 2, "Error: --data x.csv: which column is to be predicted? write --target COLUMN"),
         (["init", "--target", "y"], 2, "Error: --target y: of which table? write --data FILE too"),
         (["init", "../x"], 2, "Error: '../x': a name holds letters, "),
