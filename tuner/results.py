@@ -53,6 +53,18 @@ class TrialRow:
         value = self.attributes.get(key)
         return value if isinstance(value, Mapping) else {}
 
+    @property
+    def confusion_matrix(self) -> Sequence[Sequence[int]]:
+        """On the validation part, by true and by predicted class; empty where there is none."""
+        matrix = self.noted(attributes.VALIDATION).get("confusion_matrix")
+        return matrix if isinstance(matrix, list) and all(_is_row(line, len(matrix)) for line in matrix) else []
+
+    @property
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """What the objective kept for a person to read; empty where it kept nothing."""
+        examples = self.noted(attributes.FINAL).get("examples")
+        return examples if isinstance(examples, list) and all(isinstance(one, Mapping) for one in examples) else []
+
     def to_json(self) -> dict[str, Any]:
         """Return the row with stable keys."""
         return {
@@ -319,8 +331,7 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
 
     A trial that somebody began and nobody works on waits in the storage with its hyperparameters.
     """
-    failure = trial.user_attrs.get(attributes.FAILURE)
-    failure = failure if isinstance(failure, dict) else {}  # plain Optuna may keep anything under that name
+    failure = attributes.failure(trial.user_attrs)
     if trial.state.is_finished() and failure.get("class") == attributes.DIVERGED:
         return "diverged"
     if trial.state.is_finished() and failure:
@@ -330,6 +341,10 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
     if trial.state.name == "WAITING":
         return "interrupted" if trial.params or trial.datetime_start else "waiting"
     return {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+
+
+def _is_row(line: Any, length: int) -> bool:
+    return isinstance(line, list) and len(line) == length and all(isinstance(count, int) for count in line)
 
 
 def _comparable(value: Any) -> bool:
