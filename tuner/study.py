@@ -224,6 +224,8 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
         StudyConflictError: when there is a study of that name.
         TunerError: when the spec, the data or the storage cannot be used; nothing is written then.
     """
+    from optuna.exceptions import DuplicatedStudyError
+
     from tuner.models import naming
     from tuner.preparation import prepare
 
@@ -232,18 +234,19 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
     naming.check_free(spec, url)
     prepared = prepare(spec, where=where)
     opened = open_storage(storage, create=True)
-    if spec.name in [study.study_name for study in opened.get_all_studies()]:
+    try:
+        study_id = opened.create_study(
+            spec.name,
+            prepared.directions,
+            user_attrs={attributes.SPEC: prepared.spec.model_dump(mode="json"), attributes.DATA: prepared.data},
+            system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
+            budget=spec.budget.trials,
+        )
+    except DuplicatedStudyError:
         raise StudyConflictError(
             f"study '{spec.name}' exists already; continue it with `tuner resume {spec.name}`, "
             "or choose another name with --name"
-        )
-    study_id = opened.create_study(
-        spec.name,
-        prepared.directions,
-        user_attrs={attributes.SPEC: prepared.spec.model_dump(mode="json"), attributes.DATA: prepared.data},
-        system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
-        budget=spec.budget.trials,
-    )
+        ) from None
     source = f"{prepared.data.get('source', where)}: "
     for note in prepared.data.get("notes", ()):
         notes.info("%s%s", source, note.removeprefix(source))
