@@ -25,11 +25,8 @@ RUNNING = b"running"
 def main(channel: socket.socket, imports: Sequence[str]) -> None:
     """Fork when asked, tell how those that were forked ended, end when the other side does."""
     hang_up = signal.getsignal(signal.SIGHUP)  # ignored under nohup
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # what a terminal sends to all of us is for the workers
+    # what a terminal sends to all of us is for the workers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     gc.disable()  # next to nothing that imports make is garbage
     for name in imports:

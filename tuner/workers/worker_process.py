@@ -17,6 +17,7 @@ from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
 from tuner.workers.launcher import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure, WorkerSettings
 
 if TYPE_CHECKING:
+    from storage import SQLStorage
     from tuner.workers.worker import Leaving
 
 
@@ -81,6 +82,16 @@ def _work(settings: WorkerSettings) -> str:
     import torch
 
     import storage
+    from tuner.workers.running import noticing_deletion
+
+    torch.set_num_threads(settings.threads)
+    logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
+    opened = storage.open_storage(settings.storage, create=False)
+    with noticing_deletion(opened, settings.study):
+        return _work_on(opened, settings)
+
+
+def _work_on(opened: SQLStorage, settings: WorkerSettings) -> str:
     from tuner import attributes
     from tuner.errors import StudyNotFoundError
     from tuner.fittable import Fittable
@@ -89,9 +100,6 @@ def _work(settings: WorkerSettings) -> str:
     from tuner.workers.trainable_worker import TrainableWorker
     from tuner.workers.worker import Leaving
 
-    torch.set_num_threads(settings.threads)
-    logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
-    opened = storage.open_storage(settings.storage, create=False)
     study_id = opened.get_study_id_from_name(settings.study)
     spec = attributes.read_spec(opened, study_id)
     if spec is None:

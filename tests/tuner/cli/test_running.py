@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.tuner.cli.conftest import Run
@@ -126,6 +127,22 @@ def test_stop_ends_a_run_that_is_somewhere_else(run: Run) -> None:
         refused = run("delete", "mine", "--yes")
         assert refused.exit_code == 2
         assert "1 worker at work" in refused.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("-q",)], ids=["the launcher notices", "a worker notices"])
+def test_a_study_that_plain_optuna_deletes_while_it_runs_is_told_in_one_line(flags: tuple[str, ...]) -> None:
+    Path("mine.py").write_text(
+        OBJECTIVE.replace("time.sleep(3600)", "import os\n        while not os.path.exists('go'): time.sleep(0.05)")
+    )
+    arguments = ("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1", *flags)
+    with running(*arguments) as process:
+        optuna.delete_study(study_name="mine", storage=optuna.storages.RDBStorage("sqlite:///tuner.db"))
+        if flags:
+            Path("go").touch()
+        _, said = process.communicate(timeout=60)
+    assert said.splitlines()[-1] == "Error: study 'mine' was deleted while it ran: nothing of it is left"
+    assert "Traceback" not in said
+    assert process.returncode == 3
 
 
 def test_what_an_objective_prints_is_no_result() -> None:
