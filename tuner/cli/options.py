@@ -56,12 +56,12 @@ def version_option(command: F) -> F:
 
 
 def _complete_study(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from storage import StorageError
     from tuner import study
-    from tuner.errors import TunerError
 
     try:
         known = study.names(storage=ctx.params.get("storage"))
-    except (TunerError, OSError):
+    except StorageError:  # there is none yet, say
         return []
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
