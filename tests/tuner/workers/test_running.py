@@ -187,10 +187,15 @@ def test_workers_share_cores_and_devices(
     assert plan_workers(machine, workers=workers, trials=trials, device=device) == plan
 
 
-@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0")])
+@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0"), (1, "gpu")])
 def test_an_impossible_plan_is_refused(workers: int, device: str) -> None:
     with pytest.raises(UsageError):
         plan_workers(Machine(cores=2, gpus=0), workers=workers, trials=None, device=device)
+
+
+def test_a_device_that_torch_does_not_know_is_refused_with_those_that_may_be_written() -> None:
+    with pytest.raises(UsageError, match=r"device = 'cuda:x': there is no such device here; write auto, cpu, cuda or"):
+        plan_workers(Machine(cores=2, gpus=1), workers=None, trials=None, device="cuda:x")
 
 
 def test_a_worker_of_another_container_is_not_taken_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
