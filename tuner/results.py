@@ -39,7 +39,7 @@ class TrialRow:
     started: dt.datetime | None
     """In local time, with its zone."""
     seconds: float | None
-    """From start to end, or to now while it runs."""
+    """From start to end, or to now while it runs; ``None`` while nobody works on it."""
     constraints: Mapping[str, float] = field(default_factory=dict)
     """By name, what the trial must keep at 0 or below to be feasible; empty where nothing is constrained."""
 
@@ -273,11 +273,12 @@ class Results:
         if not values and trial.intermediate_values:
             values = [trial.intermediate_values[max(trial.intermediate_values)]]
         values += [None] * (len(self.metric_names) - len(values))
-        ended = trial.datetime_complete or (dt.datetime.now() if trial.datetime_start else None)
+        state = _state(trial, abandoned=abandoned)
+        ended = trial.datetime_complete or (dt.datetime.now() if state == "running" else None)
         seconds = (ended - trial.datetime_start).total_seconds() if ended and trial.datetime_start else None
         return TrialRow(
             number=trial.number,
-            state=_state(trial, abandoned=abandoned),
+            state=state,
             values=dict(zip(self.metric_names, values, strict=False)),
             params=trial.params,
             attributes=trial.user_attrs,
@@ -309,7 +310,7 @@ class Results:
             return lambda row: getattr(row, sort)
         params = {name for row in rows for name in row.params}
         if rows and sort not in params:
-            known = ["number", "value", "seconds", "state", *self.metric_names, *sorted(params)]
+            known = list(dict.fromkeys(["number", "value", "seconds", "state", *self.metric_names, *sorted(params)]))
             raise UsageError(f"cannot sort by '{sort}'{nearest(sort, known) or '; known: ' + ', '.join(known)}")
         return lambda row: row.params.get(sort)
 

@@ -13,8 +13,10 @@ import pytest
 import yaml
 from optuna.trial import TrialState, create_trial
 
+import storage
 from tests.tuner.cli import samples
 from tests.tuner.cli.conftest import Run
+from tuner import attributes
 
 TRIAL_KEYS = ["number", "state", "values", "params", "attributes", "constraints", "started", "seconds"]
 STUDY_KEYS = [
@@ -242,3 +244,22 @@ def test_what_a_terminal_cannot_show_ends_no_command() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line.split()[0] for line in done.stdout.splitlines()] == [b"study", b"churn", b"new"]
     assert done.stdout.splitlines()[2].split()[3] == b"?"
+
+
+def test_what_one_may_sort_by_is_named_once(run: Run) -> None:
+    samples.write_two_metrics()
+    optuna.create_study(study_name="plain", storage="sqlite:///tuner.db").add_trial(create_trial(value=1.0))
+    assert run("trials", "plain", "--sort", "x").stderr.count("value") == 1
+
+
+def test_the_time_of_a_trial_that_nobody_works_on_stands_still(run: Run) -> None:
+    samples.write()
+    opened = storage.open_storage("sqlite:///tuner.db")
+    study_id = opened.get_study_id_from_name("churn")
+    opened.set_study_user_attr(study_id, attributes.SPEC, {})
+    (claim,) = opened.claim(study_id, 1)
+    assert json.loads(run("show", "churn", "7", "-o", "json").stdout)["seconds"] is not None
+    opened.release([claim.trial_id])
+    row = json.loads(run("show", "churn", "7", "-o", "json").stdout)
+    assert (row["state"], row["seconds"]) == ("interrupted", None)
+    opened.close()
