@@ -104,7 +104,10 @@ timeout_option = click.option(
     "Default: [budget] timeout, which holds for each run.",
 )
 workers_option = click.option(
-    "--workers", type=int, metavar="N", help="Processes that train. Default: one a core, or one a GPU."
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that train. Default: one a core, or one a GPU.",
 )
 ray_option = click.option(
     "--ray",

@@ -51,7 +51,7 @@ def _complete_source(_: click.Context, __: click.Parameter, incomplete: str) -> 
 @data_option
 @target_option
 @click.option("--name", help="The study's name. Default: that of the study file or of the data.")
-@click.option("--trials", type=int, metavar="N", help="The study's total of trials. Default: 100.")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The study's total of trials. Default: 100.")
 @timeout_option
 @click.option("--seed", type=int, metavar="N", help="What all of the study's randomness comes from. Default: 0.")
 @workers_option
@@ -100,8 +100,8 @@ def start(
 
 @click.command(short_help="Continue a study, or give it more trials.")
 @study_argument
-@click.option("--add", type=int, metavar="N", help="Give the study N trials more.")
-@click.option("--trials", type=int, metavar="N", help="The study's new total of trials.")
+@click.option("--add", type=click.IntRange(min=1), metavar="N", help="Give the study N trials more.")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The study's new total of trials.")
 @click.option("--file", "source", metavar="FILE", help="The study file, changed in what may change.")
 @timeout_option
 @workers_option
