@@ -243,9 +243,9 @@ class Results:
         labels = [str(label) for label in classes or ()]
         return labels if len(labels) == count else [str(index) for index in range(count)]
 
-    def status(self) -> Status:
-        """Return the study at a glance."""
-        rows = self._rows()
+    def status(self, rows: Sequence[TrialRow] | None = None) -> Status:
+        """Return the study at a glance; ``rows`` are its :meth:`trials`, where they have been read already."""
+        rows = self._rows() if rows is None else rows
         counts = Counter(row.state for row in rows)
         finished = [row for row in rows if row.state == "finished" and row.feasible]
         best: list[TrialRow] = []
