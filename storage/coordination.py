@@ -247,26 +247,29 @@ class Coordination(Progress):
         )
         return self.database.write(lambda c: studies.create_whole(c, new))
 
-    def amend_study(self, study_id: int, amend: Callable[[int | None], Amended]) -> None:
+    def amend_study(self, study_id: int, amend: Callable[[int | None, Mapping[str, Any]], Amended]) -> None:
         """Change user attributes and budget of a study in one transaction; what others change waits for it.
 
-        ``amend`` gets the budget as it stands; it may be called again if the transaction is.
+        ``amend`` gets the budget and the user attributes as they stand; it may be called again if the transaction is.
 
         Raises:
             KeyError: there is no such study.
         """
         self.prepare()
-        before: Amended | None = None
+        written: tuple[int | None, dict[str, str]] | None = None
 
         def work(connection: Connection) -> None:
-            nonlocal before
+            nonlocal written
             leases.lock_study(connection, study_id)
             budget = studies.get_ours(connection, study_id, "budget")  # as it is now that nobody else changes it
-            if before is None or before.budget != budget:  # else it was done, and only the answer was lost
-                before = amend(budget)
-            texts = {key: to_json(value) for key, value in before.user_attrs.items()}
+            kept = studies.attributes(connection, schema.study_user_attributes, study_id)
+            if written is not None and written == (budget, {key: to_json(kept.get(key)) for key in written[1]}):
+                return  # it was done, and only the answer was lost
+            amended = amend(budget, kept)
+            texts = {key: to_json(value) for key, value in amended.user_attrs.items()}
             studies.write_attributes(connection, schema.study_user_attributes, study_id, texts)
-            studies.set_ours(connection, study_id, "budget", before.budget)
+            studies.set_ours(connection, study_id, "budget", amended.budget)
+            written = amended.budget, texts
 
         self.database.write(work)
 

@@ -93,7 +93,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
         (result,) = cohort.epoch()
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     return Tryout(
         data=trainable.describe(),
@@ -124,7 +124,7 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
         noted = fitting.fit(params, seed=spec.seed)
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     names = [metric.name for metric in fitting.metrics]
     return Tryout(
@@ -165,7 +165,7 @@ def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout
         pass
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     return Tryout(
         data={"notes": list(loaded.notes)} if loaded.notes else {},
@@ -177,7 +177,7 @@ def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout
     )
 
 
-def objectives_own(error: Exception) -> ObjectiveError:
+def objectives_own(error: BaseException) -> ObjectiveError:
     """Return what tells of an error that the objective's own code raised."""
     from tuner import failures
 
