@@ -116,6 +116,7 @@ def _work(settings: WorkerSettings) -> str:
                 device=settings.device,
                 leaving=leaving,
                 workers=settings.workers,
+                careful=settings.careful,
             ).run()
         return FunctionWorker(opened, study_id, spec, loaded, leaving=leaving).run()
     finally:
