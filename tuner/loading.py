@@ -114,7 +114,7 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | LoadedFu
             if getattr(spec, table):
                 raise SpecError(f"{where} [{table}]: a plain function has none; it defines its own by running")
         checked = validate(FunctionOptions, options, where=f"{where} [objective]")
-        return load_function(found, module, checked, name=name, where=where)
+        return load_function(found, module, checked, spec.search, name=name, where=where)
     trainable = _made(found, options, spec.data, seed=spec.seed, where=where)
     return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))
 

@@ -134,15 +134,19 @@ def _is_path(value: str, data_sets: Sequence[str]) -> bool:
 def _function_written_out(spec: StudySpec, loaded: LoadedFunction) -> StudySpec:
     """Return the spec with the file of its function by its whole path, and with what that file says."""
     options = loaded.options.model_dump(mode="json", exclude_defaults=True)
-    return spec.model_copy(update={"objective": with_whole_paths({**spec.objective, **options}, Path())})
+    written: dict[str, Any] = {"objective": with_whole_paths({**spec.objective, **options}, Path())}
+    if loaded.first:
+        written["search"] = spec.search.model_copy(update={"first": [dict(one) for one in loaded.first]})
+    return spec.model_copy(update=written)
 
 
 def _prepare_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Prepared:
     check_count(loaded, where=where)
     directions = loaded.options.directions()
-    strategies.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
+    written = _function_written_out(spec, loaded)
+    strategies.resolve(written.search, None, objectives=len(directions), epochs=None, where=where)
     return Prepared(
-        spec=_function_written_out(spec, loaded),
+        spec=written,
         directions=_directions(directions),
         metric_names=loaded.options.names(),
         data={"notes": list(loaded.notes)} if loaded.notes else {},

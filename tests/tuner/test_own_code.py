@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from tests.tuner import studies
@@ -14,7 +16,7 @@ from tuner.errors import ObjectiveError, TunerError
 from tuner.loading import load_objective
 from tuner.results import Results
 from tuner.scripts import read_script
-from tuner.spec import parse_spec
+from tuner.spec import StudySpec, parse_spec
 from tuner.tryout import try_out
 
 MINE = """
@@ -246,6 +248,71 @@ def test_what_a_script_says_is_read_without_running_it(
 ) -> None:
     script = read_script(source)
     assert (script.directions, script.contradicts_itself, script.constraints) == (directions, contradicts, constraints)
+
+
+@pytest.mark.parametrize(
+    ("source", "enqueued", "not_read"),
+    [
+        (
+            "s.enqueue_trial({'x': 1, 'c': 'a'})\ns.enqueue_trial(params={'x': 2.5})",
+            ({"x": 1, "c": "a"}, {"x": 2.5}),
+            (),
+        ),
+        ("for x in (1, 2):\n    s.enqueue_trial({'x': x})", (), (2,)),
+        ("s.enqueue_trial({'x': [1]})\ns.enqueue_trial(**known)", (), (1, 2)),
+        ("a = create_study()\nb = create_study()\na.enqueue_trial({'x': 1})", (), (3,)),
+    ],
+)
+def test_what_a_script_enqueues_is_read_as_far_as_it_is_plain(
+    source: str, enqueued: tuple[dict[str, Any], ...], not_read: tuple[int, ...]
+) -> None:
+    script = read_script(source)
+    assert (script.enqueued, script.not_read) == (enqueued, not_read)
+
+
+SEARCHES = """
+import optuna
+from optuna import create_study as new_study
+
+def objective(trial):
+    inner = new_study(study_name="inner", storage=STORAGE)
+    return trial.suggest_float("x", 0, 1) + len(inner.trials)
+
+def main():
+    study = optuna.create_study(study_name="theirs", storage=STORAGE)
+    study.enqueue_trial({"x": 0.5})
+    again = optuna.load_study(study_name="theirs", storage=STORAGE)
+    again.enqueue_trial({"x": 0.25}, skip_if_exists=True)
+    again.optimize(objective, n_trials=100)
+
+main()
+"""
+
+
+def test_a_script_that_searches_leaves_its_own_storage_alone_and_has_its_configurations_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = f"sqlite:///{tmp_path / 'theirs.db'}"
+    (tmp_path / "mine.py").write_text(SEARCHES.replace("STORAGE", repr(theirs)))
+    with caplog.at_level(logging.INFO, "tuner.notes"):
+        results = create(tmp_path, "objective")
+        assert not (tmp_path / "theirs.db").exists()
+        studies.make_worker(results)  # another process would import it as this one did
+    assert "the configurations that it enqueues are tried first" in caplog.text
+    assert results.spec is not None
+    assert results.spec.search.first == [{"x": 0.5}, {"x": 0.25}]
+    assert create_with_first(tmp_path, "without", []).search.first == []
+    worker = studies.make_worker(results)
+    worker.advance()
+    assert results.trial(0).params == {"x": 0.5}
+    assert optuna.get_all_study_names(theirs) == ["inner"]  # of the objective itself, which runs as it does in Optuna
+
+
+def create_with_first(folder: Path, name: str, first: list[dict[str, Any]]) -> StudySpec:
+    objective = {"name": f"{folder / 'mine.py'}:objective"}
+    results = studies.create(folder, name=name, data={}, training={}, objective=objective, search={"first": first})
+    assert results.spec is not None
+    return results.spec
 
 
 def test_a_study_file_names_its_code_from_its_own_folder(tmp_path: Path, mine: Path) -> None:

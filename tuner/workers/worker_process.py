@@ -24,7 +24,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     notes = logging.getLogger("tuner.notes")
-    notes.setLevel(logging.INFO)
     notes.addHandler(_NotesToLauncher(output))
     notes.propagate = False
     departure = _departure()
@@ -97,6 +96,7 @@ def _work(settings: WorkerSettings) -> str:
         raise StudyNotFoundError(f"study '{settings.study}' has no spec to run")
     leaving = Leaving(opened, study_id, settings.deadline)
     loaded = load_objective(spec, where="the stored study")
+    logging.getLogger("tuner.notes").setLevel(logging.INFO)  # not before: what importing it shows was told at the start
     fittable = loaded.trainable if isinstance(loaded, LoadedTrainable) else None
     if not isinstance(fittable, Fittable):
         fittable = None
