@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tuner.space import Scalar
     from tuner.spec import StudySpec
 
+_LOSSES = ("training_loss", "validation_loss")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tryout:
@@ -95,15 +97,13 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
         raise
     except Exception as error:
         raise objectives_own(error) from error
+    scores = {"training_loss": result.training_loss, "validation_loss": result.validation_loss, **result.metrics}
+    _refuse_undefined(scores, where)
     return Tryout(
         data=trainable.describe(),
         space=loaded.space,
         params=params,
-        scores={
-            "training_loss": result.training_loss,
-            "validation_loss": result.validation_loss,
-            **result.metrics,
-        },
+        scores=scores,
         weights=sum(p.numel() for p in member.module.parameters() if p.requires_grad),
         seconds=result.seconds,
     )
@@ -127,15 +127,17 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
     except Exception as error:
         raise objectives_own(error) from error
     names = [metric.name for metric in fitting.metrics]
+    scores = {
+        "training_loss": noted[attributes.TRAINING]["loss"],
+        "validation_loss": noted[attributes.VALIDATION]["loss"],
+        **dict(zip(names, fitting.values(noted), strict=True)),
+    }
+    _refuse_undefined(scores, where)
     return Tryout(
         data=fittable.describe(),
         space=loaded.space,
         params=params,
-        scores={
-            "training_loss": noted[attributes.TRAINING]["loss"],
-            "validation_loss": noted[attributes.VALIDATION]["loss"],
-            **dict(zip(names, fitting.values(noted), strict=True)),
-        },
+        scores=scores,
         weights=None,
         seconds=time.perf_counter() - began,
     )
@@ -175,6 +177,25 @@ def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout
         weights=None,
         seconds=time.perf_counter() - began,
     )
+
+
+def _refuse_undefined(scores: Mapping[str, float], where: str) -> None:
+    """Refuse what trials could not be compared by.
+
+    Raises:
+        ObjectiveError: naming the losses that are not finite, or the metrics that are no number.
+    """
+    losses = {name: scores[name] for name in _LOSSES if not math.isfinite(scores[name])}
+    undefined = losses or {name: score for name, score in scores.items() if math.isnan(score)}
+    if not undefined:
+        return
+    found = ", ".join(f"{name} is {score}" for name, score in undefined.items())
+    remedy = (
+        "look for numbers that are not finite in the data, the network and the loss, or search smaller learning rates"
+        if losses
+        else "trials without a value fail; let the metric return a number for every outcome, or optimise another one"
+    )
+    raise ObjectiveError(f"{where}: {found} after training with the usual configuration; {remedy}")
 
 
 def objectives_own(error: Exception) -> ObjectiveError:
