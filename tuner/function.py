@@ -111,6 +111,8 @@ def problem(values: Any, *, wanted: int) -> str | None:
     if len(several) != wanted:
         return _wrong_count(len(several), wanted)
     for value in several:
+        if isinstance(value, str | bytes):
+            return f"the objective returned {value!r}, a text and no number"
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -122,7 +124,7 @@ def problem(values: Any, *, wanted: int) -> str | None:
 
 
 def is_wrong_count(values: Any, *, wanted: int) -> bool:
-    """Whether a function returned more or fewer values than there are directions: no trial can end well then."""
+    """Whether a function returned more or fewer values than there are directions."""
     return isinstance(values, Sequence) and not isinstance(values, str) and len(values) != wanted
 
 

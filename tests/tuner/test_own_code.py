@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from tests.tuner import studies
-from tuner import sources
+from tuner import attributes, sources
 from tuner.errors import ObjectiveError, TunerError
 from tuner.loading import load_objective
 from tuner.results import Results
@@ -64,6 +64,13 @@ def reads(trial):
 
 def parse(text):
     return json.loads(text)
+
+def text(trial):
+    return "0.5" if trial.number == 2 else 1.0
+
+def sometimes_a_pair(trial):
+    pair = (1, 2)
+    return pair if trial.number == 2 else 1.0
 
 def failing(study, trial):
     raise RuntimeError("called back")
@@ -151,6 +158,24 @@ def test_several_values_that_only_running_shows_end_the_study_with_what_to_write
     with pytest.raises(ObjectiveError, match=r"-S objective\.direction=minimize,minimize, and start it under another"):
         studies.work(results)
     assert results.status().done == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text", "ValueError: the objective returned '0.5', a text and no number"),
+        ("sometimes_a_pair", "ValueError: the objective returns 2 values, but the study has one direction; say for"),
+    ],
+)
+def test_an_odd_value_is_the_failure_of_its_trial_and_the_study_goes_on(
+    tmp_path: Path, mine: Path, name: str, reason: str
+) -> None:
+    results = create(tmp_path, name)
+    assert studies.work(results) == "budget spent"
+    assert [row.state for row in results.trials()] == ["finished"] * 2 + ["failed"] + ["finished"] * 3
+    failure = results.trial(2).attributes[attributes.FAILURE]
+    assert failure["class"] == attributes.OBJECTIVE_ERROR
+    assert failure["reason"].startswith(reason)
 
 
 def test_trying_a_function_finds_what_a_study_would(mine: Path) -> None:

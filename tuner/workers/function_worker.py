@@ -87,8 +87,11 @@ class FunctionWorker(Worker):
             self.study.tell(trial, values)
             return
         self.tell_failure(trial, ValueError(wrong))
-        if is_wrong_count(values, wanted=wanted):
+        if is_wrong_count(values, wanted=wanted) and not self._any_finished():  # then none is likely to end well
             raise ObjectiveError(f"{wrong}, and start it under another --name")
+
+    def _any_finished(self) -> bool:
+        return self.storage.get_n_trials(self.study_id, TrialState.COMPLETE) > 0
 
     def _call(self, trial: optuna.Trial) -> tuple[Any, bool]:
         """Return what the function returned, and whether it pruned its trial instead."""
