@@ -67,7 +67,7 @@ def run(
 
     Raises:
         TunerError: when a worker met an error that is not one of a single trial.
-        KeyboardInterrupt: on Ctrl-C, once the workers have left.
+        KeyboardInterrupt: on Ctrl-C, or when the objective's own code raises it, once the workers have left.
     """
     spec = results.spec
     assert spec is not None
@@ -112,6 +112,8 @@ def run(
                 storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
             storage.flush()
     _raise_error(launcher.departures)
+    if all(departure.reason == INTERRUPTED for departure in launcher.departures):  # by none of us
+        raise KeyboardInterrupt
     if observer is not None:
         observer(results)
 

@@ -172,6 +172,16 @@ def test_a_network_that_takes_its_worker_with_it_costs_no_other_trial(tmp_path: 
     assert {row.attributes[attributes.FAILURE]["reason"] for row in rows if row.number in fatal} == {reason}
 
 
+def test_an_objective_that_interrupts_itself_interrupts_the_study(tmp_path: Path) -> None:
+    code = "def objective(trial):\n    if trial.number == 2:\n        raise KeyboardInterrupt\n    return 1.0\n"
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(KeyboardInterrupt):
+        study.start(f"{tmp_path / 'own.py'}:objective", trials=5, workers=1, storage=url(tmp_path))
+    results = study.load("own", storage=url(tmp_path))
+    assert [row.state for row in results.trials()] == ["finished", "finished", "interrupted"]
+    assert results.status().stopped == "interrupted"
+
+
 def test_everything_killed_at_once_is_resumed(tmp_path: Path) -> None:
     with started(tmp_path, 3, 2) as process:
         results = running(url(tmp_path), 2)
