@@ -11,6 +11,7 @@ from tuner import attributes
 from tuner.errors import SpecError, StudyConflictError, TunerError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
+from tuner.own_code import load_data, own_code
 from tuner.search import strategies
 from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import objectives_own, usual_configuration
@@ -64,13 +65,15 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     refuse_idle(spec, loaded, where=where)
     if isinstance(loaded, LoadedFunction):
         return _prepare_function(spec, loaded, where)
-    dataset = loaded.trainable.load()
-    metrics = loaded.trainable.metrics()
+    dataset = load_data(loaded.trainable)
+    with own_code(type(loaded.trainable)):
+        metrics = loaded.trainable.metrics()
     names = [metric.name for metric in metrics]
     if len(set(names)) != len(names):
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
     strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
-    described = loaded.trainable.describe()
+    with own_code(type(loaded.trainable)):
+        described = loaded.trainable.describe()
     if spec.model.start_from:
         described["notes"] = [*described.get("notes", ()), _check_start(spec, loaded, dataset)]
     return Prepared(

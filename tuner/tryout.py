@@ -12,6 +12,7 @@ from tuner.errors import ObjectiveError, TunerError
 from tuner.fittable import Fittable
 from tuner.function import LoadedFunction, check_count, problem
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
+from tuner.own_code import load_data, own_code
 from tuner.space import Choices, Range, Space
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable
-    dataset = trainable.load()
-    metrics = decoded_metrics(trainable)
+    dataset = load_data(trainable)
+    with own_code(type(trainable)):
+        metrics = decoded_metrics(trainable)
     strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     try:
@@ -198,7 +200,7 @@ def _refuse_undefined(scores: Mapping[str, float], where: str) -> None:
     raise ObjectiveError(f"{where}: {found} after training with the usual configuration; {remedy}")
 
 
-def objectives_own(error: Exception) -> ObjectiveError:
+def objectives_own(error: BaseException) -> ObjectiveError:
     """Return what tells of an error that the objective's own code raised."""
     from tuner import failures
 
