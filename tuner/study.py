@@ -142,7 +142,7 @@ def keep(
 
 
 def start(
-    source: str | None = None,
+    source: str | os.PathLike[str] | None = None,
     *,
     data: str | None = None,
     target: str | list[str] | None = None,
