@@ -72,7 +72,7 @@ def _written(source: object) -> str | None:
         raise UsageError(f"{source!r} is no source of a study: name a built-in study, a study file or module:attribute")
     name = str(getattr(source, "__name__", "objective"))
     try:
-        file = inspect.getfile(source)  # type: ignore[arg-type]
+        file = inspect.getfile(source)
     except (OSError, TypeError):
         file = "file.py"
     written = f"{file}:{name if name.isidentifier() else 'objective'}"
