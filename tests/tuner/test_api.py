@@ -43,6 +43,24 @@ def test_what_is_no_name_of_a_study_says_how_to_name_it(source: Any, line: str) 
         tuner.start(source)
 
 
+@pytest.mark.parametrize(
+    ("storage", "kind"),
+    [
+        ("sqlite:////nonexistent/x.db", tuner.StorageNotFoundError),
+        ("postgresql://me@127.0.0.1:1/none", tuner.StorageUnreachableError),
+        ("x.db", tuner.UsageError),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_an_error_of_ours(
+    storage: str, kind: type[tuner.TunerError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.study.FIRST_CONTACT_SECONDS", 0.1)
+    with pytest.raises(kind):
+        tuner.load("iris", storage=storage)
+    with pytest.raises(kind):
+        tuner.start("iris", workers=1, storage=storage)
+
+
 def test_importing_the_api_imports_next_to_nothing() -> None:
     code = """
         import sys, tuner

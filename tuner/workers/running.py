@@ -102,9 +102,9 @@ def run(
         with launcher:
             _watch(launcher, processes, results, deadline, observer)
         reason = _reason(launcher.departures)
-    except StorageUnreachableError:
+    except StorageUnreachableError as error:
         storage.database.patience = LAST_WORDS_SECONDS
-        raise
+        raise tuner.errors.StorageUnreachableError(str(error)) from error
     finally:
         with contextlib.suppress(StorageUnreachableError):
             free_the_dead(results)

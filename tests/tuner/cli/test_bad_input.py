@@ -105,7 +105,7 @@ CASES = [
     pytest.param(study_file("[traning]\n"), ["study.toml"], 2, "did you mean 'training'", id="typo in a study file"),
     pytest.param(study_file("epochs = ["), ["study.toml"], 2, "not valid TOML", id="broken TOML"),
     pytest.param(file("study.yaml", "a: [1\n"), ["study.yaml"], 2, "not valid YAML", id="broken YAML"),
-    pytest.param(rows(GOOD), [*TABLE, "--storage", "postgres//x"], 1, "storage", id="no URL"),
+    pytest.param(rows(GOOD), [*TABLE, "--storage", "postgres//x"], 2, "storage", id="no URL"),
     pytest.param(
         rows(GOOD), [*TABLE, "--storage", "sqlite:///absent/dir/x.db"], 6, "absent", id="storage in no folder"
     ),
