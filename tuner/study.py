@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING
 
 from tuner import attributes
 from tuner.confirmation import confirming_study
-from tuner.errors import StudyConflictError, StudyNotFoundError, UsageError
+from tuner.errors import (
+    StorageNotFoundError,
+    StorageUnreachableError,
+    StudyConflictError,
+    StudyNotFoundError,
+    TunerError,
+    UsageError,
+)
 from tuner.results import Results
 from tuner.sources import read_spec
 from tuner.spelling import nearest
 
 if TYPE_CHECKING:
-    from storage import Deletion, SQLStorage
+    from storage import Deletion, SQLStorage, StorageError
     from tuner.models.keeping import KeptModel
     from tuner.spec import StudySpec
     from tuner.workers.processes import Processes
@@ -46,14 +53,30 @@ def open_storage(url: str | None = None, *, create: bool = False) -> SQLStorage:
     """Open the storage of :func:`storage_url`.
 
     Raises:
-        storage.StorageError: when it cannot be reached or used.
+        StorageUnreachableError: when it does not answer, or StorageNotFoundError, when there is none.
+        UsageError: for what is no URL of a storage.
+        TunerError: when it cannot be used otherwise.
     """
     import storage
     from storage.engine import PATIENCE
 
-    opened = storage.open_storage(storage_url(url), create=create, patience=FIRST_CONTACT_SECONDS)
+    try:
+        opened = storage.open_storage(storage_url(url), create=create, patience=FIRST_CONTACT_SECONDS)
+    except storage.StorageError as error:
+        raise _as_ours(error) from error
     opened.database.patience = PATIENCE
     return opened
+
+
+def _as_ours(error: StorageError) -> TunerError:
+    """Return what the API raises for an error of the storage, which knows nothing of ours."""
+    import storage
+
+    if isinstance(error, storage.StorageNotFoundError):
+        return StorageNotFoundError(str(error))
+    if isinstance(error, storage.StorageUnreachableError):
+        return StorageUnreachableError(str(error))
+    return UsageError(str(error)) if isinstance(error, storage.StorageUrlError) else TunerError(str(error))
 
 
 def load(name: str, *, storage: str | None = None) -> Results:
@@ -142,7 +165,7 @@ def keep(
 
 
 def start(
-    source: str | None = None,
+    source: str | os.PathLike[str] | None = None,
     *,
     data: str | None = None,
     target: str | list[str] | None = None,

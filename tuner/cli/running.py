@@ -30,7 +30,6 @@ from tuner.cli.printing import again, hint, print_data
 from tuner.cli.signals import interruptible
 from tuner.cli.studies import study_record
 from tuner.cli.summary import print_summary
-from tuner.errors import NoFinishedTrialError
 
 if TYPE_CHECKING:
     from tuner.results import Results
@@ -214,8 +213,7 @@ def _tell(results: Results, *, elapsed: float, storage: str | None, output: str)
         print_summary(results, elapsed=elapsed, storage=storage)
     else:
         print_data(study_record(results), output)
-    if not results.status().best:
-        raise NoFinishedTrialError(f"study '{results.name}' has no finished trial; `tuner trials {results.name}`")
+    results.best()  # says what there is none of, if so
 
 
 def _tell_interrupted(view: View, storage: str | None) -> None:

@@ -68,7 +68,7 @@ def run(
 
     Raises:
         TunerError: when a worker met an error that is not one of a single trial.
-        KeyboardInterrupt: on Ctrl-C, once the workers have left.
+        KeyboardInterrupt: on Ctrl-C, or when the objective's own code raises it, once the workers have left.
     """
     spec = results.spec
     assert spec is not None
@@ -140,9 +140,9 @@ def _run(
         with launcher:
             _watch(launcher, processes, results, deadline, observer)
         reason = _reason(launcher.departures)
-    except StorageUnreachableError:
+    except StorageUnreachableError as error:
         storage.database.patience = LAST_WORDS_SECONDS
-        raise
+        raise tuner.errors.StorageUnreachableError(str(error)) from error
     finally:
         with contextlib.suppress(StorageUnreachableError):
             free_the_dead(results)
@@ -150,6 +150,8 @@ def _run(
                 storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
             storage.flush()
     _raise_error(launcher.departures)
+    if all(departure.reason == INTERRUPTED for departure in launcher.departures):  # by none of us
+        raise KeyboardInterrupt
     if observer is not None:
         observer(results)
 

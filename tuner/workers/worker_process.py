@@ -26,7 +26,6 @@ def main() -> None:
     _on_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     notes = logging.getLogger("tuner.notes")
-    notes.setLevel(logging.INFO)
     notes.addHandler(_NotesToLauncher(output))
     notes.propagate = False
     departure = _departure()
@@ -106,6 +105,7 @@ def _work_on(opened: SQLStorage, settings: WorkerSettings) -> str:
         raise StudyNotFoundError(f"study '{settings.study}' has no spec to run")
     leaving = Leaving(opened, study_id, settings.deadline)
     loaded = load_objective(spec, where="the stored study")
+    logging.getLogger("tuner.notes").setLevel(logging.INFO)  # not before: what importing it shows was told at the start
     fittable = loaded.trainable if isinstance(loaded, LoadedTrainable) else None
     if not isinstance(fittable, Fittable):
         fittable = None
@@ -125,6 +125,7 @@ def _work_on(opened: SQLStorage, settings: WorkerSettings) -> str:
                 device=settings.device,
                 leaving=leaving,
                 workers=settings.workers,
+                careful=settings.careful,
             ).run()
         return FunctionWorker(opened, study_id, spec, loaded, leaving=leaving).run()
     finally:

@@ -31,6 +31,10 @@ def quick(trial):
 
 def broken(trial):
     raise ValueError("mine")
+
+def infeasible(trial):
+    trial.set_constraint("size", 1.0)
+    return trial.suggest_float("x", -1, 1), 1.0
 """
 TUNER = [sys.executable, "-m", "tuner"]
 
@@ -180,6 +184,14 @@ def test_a_broken_objective_ends_the_study_with_its_traceback() -> None:
     assert "ValueError: mine" in done.stderr
     assert 'mine.py", line 15, in broken' in done.stderr
     assert done.stdout == ""
+
+
+def test_a_run_in_which_no_trial_keeps_to_the_constraints_says_so() -> None:
+    both = ["-S", "objective.direction=minimize,minimize"]
+    done = tuner("start", "mine.py:infeasible", "--trials", "2", "--workers", "1", *both)
+    assert done.returncode == 4
+    assert "2 finished" in done.stdout
+    assert done.stderr.endswith("Error: study 'mine' has no finished trial that keeps to its constraints yet\n")
 
 
 def test_fewer_trials_than_there_are_is_no_budget(run: Run) -> None:

@@ -144,6 +144,56 @@ def test_an_objective_that_always_takes_its_worker_with_it_ends_the_study(tmp_pa
         study.start(f"{tmp_path / 'own.py'}:objective", trials=20, workers=1, storage=url(tmp_path))
 
 
+FATAL = """
+import os
+
+import torch
+from torch import nn
+
+from tuner import Trainable
+from tuner.training import CrossEntropy, Dataset, Part
+
+
+class Fatal(Trainable):
+    def load(self):
+        part = Part(inputs=(torch.eye(8),), targets=torch.arange(8) % 2)
+        return Dataset(training=part, validation=part)
+
+    def network(self, params):
+        if params["learning_rate"] > 0.05:
+            os._exit(7)
+        return nn.Linear(8, 2)
+
+    def loss(self, params):
+        return CrossEntropy()
+"""
+
+
+@pytest.mark.parametrize("cohort", [None, 8])
+def test_a_network_that_takes_its_worker_with_it_costs_no_other_trial(tmp_path: Path, cohort: int | None) -> None:
+    (tmp_path / "own.py").write_text(FATAL)
+    settings = ["training.epochs=1", "search.sampler=random", "space.learning_rate=1e-3..0.06"]
+    settings += [f"training.cohort={cohort}"] if cohort else []
+    name = f"{tmp_path / 'own.py'}:Fatal"
+    results = study.start(name, trials=16, workers=1, settings=settings, storage=url(tmp_path))
+    rows = results.trials()
+    fatal = {row.number for row in rows if row.state == "failed"}
+    assert 0 < len(fatal) < 16
+    assert all(row.params["learning_rate"] <= 0.05 for row in rows if row.number not in fatal)
+    reason = "3 workers in a row died with it; the last ended with exit code 7"
+    assert {row.attributes[attributes.FAILURE]["reason"] for row in rows if row.number in fatal} == {reason}
+
+
+def test_an_objective_that_interrupts_itself_interrupts_the_study(tmp_path: Path) -> None:
+    code = "def objective(trial):\n    if trial.number == 2:\n        raise KeyboardInterrupt\n    return 1.0\n"
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(KeyboardInterrupt):
+        study.start(f"{tmp_path / 'own.py'}:objective", trials=5, workers=1, storage=url(tmp_path))
+    results = study.load("own", storage=url(tmp_path))
+    assert [row.state for row in results.trials()] == ["finished", "finished", "interrupted"]
+    assert results.status().stopped == "interrupted"
+
+
 def test_everything_killed_at_once_is_resumed(tmp_path: Path) -> None:
     with started(tmp_path, 3, 2) as process:
         results = running(url(tmp_path), 2)
