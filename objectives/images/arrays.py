@@ -141,7 +141,8 @@ def _with_targets(
             raise DataError(f"{where}: no array '{base}' with a value for each image{hint}")
     if not wanted:
         raise DataError(
-            f"{where}: which array holds the labels? write target = …; beside '{name}' it holds {_listed(others)}"
+            f"{where}: which array holds the labels? write --target NAME (target = … in a study file); "
+            f"beside '{name}' it holds {_listed(others)}"
         )
     return Arrays(inputs=inputs, columns=columns, targets=[column for base in wanted for column in of_array[base]])
 

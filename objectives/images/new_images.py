@@ -22,7 +22,7 @@ from objectives.images.reading import Gallery, read_arrays
 from objectives.tables.labelled import Rows, require_column
 from objectives.tables.new_rows import read_new
 from tuner.errors import DataError
-from tuner.models.samples import Samples
+from tuner.models.samples import STDIN, Samples
 
 FILE = "file"
 """The column of the images' paths, where DATA is a folder or an image."""
@@ -81,7 +81,7 @@ class NewImages:
             return self._table(data, Path()) if table else self._arrays(np.array(data), {}, "the data")
         if data.is_dir():
             return self._folder(data)
-        if not data.exists():
+        if data != STDIN and not data.exists():
             raise DataError(f"{data}: no such folder or file")
         if data.suffix.lower() in (".npz", ".npy"):
             return self._arrays(*arrays.read_new(data), data.name)

@@ -64,7 +64,8 @@ def _parse(name: str, written: str, options: ReadOptions) -> pl.DataFrame:
             io.BytesIO(text.encode()), separator=delimiter, infer_schema=False, has_header=options.header
         )
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
-        raise DataError(_ragged(name, written, delimiter) or f"{name}: {str(error).splitlines()[0]}") from None
+        wrong = _open_quote(name, written, delimiter) or _ragged(name, written, delimiter)
+        raise DataError(wrong or f"{name}: {str(error).splitlines()[0]}") from None
     names = header if options.header else [""] * frame.width
     frame.columns = [name or f"column {i}" for i, name in enumerate(names, 1)]
     return frame
@@ -144,6 +145,20 @@ def _check_header(name: str, header: list[str], delimiter: str, options: ReadOpt
             )
     if all(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", column, re.I) for column in header):
         raise DataError(f"{name}: the first line holds numbers, not column names; add names or write header = false")
+
+
+def _open_quote(name: str, text: str, delimiter: str) -> str:
+    rows = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for _ in rows:
+            line = rows.line_num + 1
+    except csv.Error:
+        return (
+            f"{name}: line {line}: a quotation mark opens a text and does not end it; close it, or, where it belongs "
+            'to the text, write it twice ("")'
+        )
+    return ""
 
 
 def _ragged(name: str, text: str, delimiter: str) -> str:

@@ -83,7 +83,7 @@ def _prepare(
         name for name in training.columns if name not in {*rows.targets, *data.drop, data.split_column, data.groups}
     ]
     wishes = Wishes(numbers=data.numbers, categories=data.categories, dates=data.dates, least_rows=data.least_rows)
-    plans = plan_columns(training.select(used), wishes, where=rows.where)
+    plans = plan_columns(training.select(used), wishes, where=rows.where, whole=rows.frame)
     fitted = preprocessing.fit(
         training,
         plans,

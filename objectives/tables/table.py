@@ -189,7 +189,8 @@ class Table(Supervised):
         notes: list[str] = []
         where, frame = read_new(data, self.data, notes)
         usable, faults = self.table.preprocessing.without_infinite(frame)
-        notes += [*self.table.preprocessing.strange(usable), *self.table.preprocessing.clipped(usable)]
+        strange, warnings = self.table.preprocessing.strange(usable)
+        notes += [*strange, *self.table.preprocessing.clipped(usable)]
         return Samples(
             where=where,
             feeds=(torch.tensor(self.table.preprocessing.transform(usable, where=where)),),
@@ -197,6 +198,7 @@ class Table(Supervised):
             columns=frame,
             **self.known_targets(frame, where=where, notes=notes),
             notes=notes,
+            warnings=warnings,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -59,6 +59,12 @@ BAD = [
     Bad(what="a folder", content=folder, says=r"churn\.csv: is a folder; name a file in it: part\.csv"),
     Bad(what="an empty file", content="", says=r"churn\.csv: is empty"),
     Bad(what="blank lines only", content="\n\n  \n", says=r"churn\.csv: is empty"),
+    Bad(
+        what="an open quote",
+        content='age,plan,churned\n1,"a\nb",no\n2,"c,yes\n3,d,no\n',
+        says="line 4: a quotation mark",
+    ),
+    Bad(what="a quote within", content='age,plan,churned\n1,"a" b,no\n2,c,yes\n', says=r"line 2: .* write it twice"),
     Bad(what="a header only", content="age,plan,churned\n", says=r"churn\.csv: has a header and no rows"),
     Bad(
         what="an unknown format",
@@ -146,7 +152,9 @@ BAD = [
         data={"target": "churnd"},
         says=r"churn\.csv: no column 'churnd'; did you mean 'churned'\? Columns: age, spend, plan, churned",
     ),
-    Bad(what="no target", data={"target": ""}, says="which column is the target.*Columns: age, spend"),
+    Bad(
+        what="no target", data={"target": ""}, says="which column is the target.*--target COLUMN .*Columns: age, spend"
+    ),
     Bad(what="a target named twice", data={"target": ["age", "age"]}, says="target .* names a column twice"),
     Bad(what="one class only", content=with_target(["yes"] * 60), says="'churned' has one class only, 'yes'; there is"),
     Bad(

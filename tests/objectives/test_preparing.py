@@ -21,6 +21,8 @@ from objectives.tables.splitting import Split, split_randomly
 from objectives.tables.target import Target
 from tests.objectives.tables_kit import churn, messy
 from tuner.errors import DataError
+from tuner.sections import validate
+from tuner.study_file import override
 
 
 def prepare(frame: pl.DataFrame, folder: Path, *, task: str = "auto", seed: int = 0, **data: Any) -> PreparedTable:
@@ -57,6 +59,14 @@ def test_nothing_of_validation_and_test_rows_reaches_what_is_fitted(tmp_path: Pa
     assert after.preprocessing.to_json() == before.preprocessing.to_json()
     np.testing.assert_array_equal(after.parts["training"].inputs, before.parts["training"].inputs)
     assert not np.array_equal(after.parts["validation"].inputs, before.parts["validation"].inputs)
+
+
+def test_the_number_of_a_row_is_no_feature_of_a_short_table(tmp_path: Path) -> None:
+    """Sorted by its classes, a table's row numbers tell the target: the search would find nothing better."""
+    frame = churn(16).sort("churned").insert_column(0, pl.Series("column 1", range(16)))
+    table = prepare(frame, tmp_path)
+    assert table.plans[0].kind == "unused"
+    assert "column 1" not in table.preprocessing.features
 
 
 def test_a_regression_target_is_standardised_by_the_training_part_only(tmp_path: Path) -> None:
@@ -212,6 +222,15 @@ def test_without_a_test_part_a_note_says_so(tmp_path: Path) -> None:
     assert any("no rows are kept for a test" in note for note in table.notes)
 
 
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [("drop=column 1", ["column 1"]), ("drop=3", ["3"]), ("drop=a,b", ["a", "b"]), ("drop=", []), ("drop=[]", [])],
+)
+def test_a_list_of_one_name_is_written_as_the_name(setting: str, wanted: list[str]) -> None:
+    values = override({}, [f"data.{setting}"])["data"]
+    assert validate(TableData, values, where="study.toml [data]").drop == wanted
+
+
 def test_rows_without_a_target_are_dropped_when_told_so_and_counted(tmp_path: Path) -> None:
     frame = churn(100).with_columns(pl.Series("churned", [None, None, *churn(100)["churned"][2:]]))
     table = prepare(frame, tmp_path, missing_target="drop")
@@ -349,7 +368,7 @@ def test_a_level_has_its_name_whatever_other_rows_hold(written: list[Any], tmp_p
     fitted = prepare(frame, tmp_path, categories=["size"]).preprocessing
     new = pl.DataFrame({"size": [1.0, 2.0]})
     assert fitted.transform(new, where="new").tolist() == [[0, 1, 0], [0, 0, 1]]
-    assert fitted.strange(new) == []
+    assert fitted.strange(new) == ([], [])
 
 
 def test_a_part_may_lack_the_only_class_with_a_fraction(tmp_path: Path) -> None:

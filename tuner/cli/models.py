@@ -52,6 +52,8 @@ def keep(*, study: str, trial: int | None, name: str | None, force: bool, storag
     """
     with redirect_stdout(sys.stderr):  # what an objective prints is no result
         kept = api.keep(study, trial=trial, as_name=name, replace=force, storage=storage)
+    if kept.pruned:
+        hint(f"note: trial {kept.trial} was pruned: its network is that of the epochs it had")
     if output != "table":
         record = {"name": kept.name, "place": kept.place, "trial": kept.trial, "epochs_trained": kept.epochs_trained}
         print_data({**record, "scores": dict(kept.scores)}, output)

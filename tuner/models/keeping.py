@@ -35,6 +35,8 @@ class KeptModel:
     name: str
     place: str
     trial: int
+    pruned: bool
+    """Whether the search stopped the trial early, before the network had learned all it could."""
     epochs_trained: int
     """So many epochs had to be trained again; 0 where the trial's last checkpoint was at hand."""
     scores: Mapping[str, float]
@@ -66,6 +68,7 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
         name=name,
         place=place,
         trial=rebuilt.row.number,
+        pruned=rebuilt.row.state == "pruned",
         epochs_trained=rebuilt.epochs_trained,
         scores=rebuilt.scores,
         source=str(spec.data.get("source", "")),

@@ -142,6 +142,28 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_full_disk_is_told_in_a_line() -> None:
+    samples.write()
+    done = _tuner("trials churn > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "Error: what is printed cannot be written: No space left on device\n"
+
+
+def test_a_closed_stdout_takes_nothing_and_hides_no_error() -> None:
+    samples.write()
+    done = _tuner("studies >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = _tuner("best nope >&-")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: there is no study 'nope'")
+    assert _tuner("best churn >&- 2>&-").returncode == 0
+
+
+def _tuner(arguments: str) -> subprocess.CompletedProcess[str]:
+    command = f"{sys.executable} -m tuner {arguments}"
+    return subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+
+
 def _raising(error: BaseException) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise error

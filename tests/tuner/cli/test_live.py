@@ -99,6 +99,8 @@ def test_a_front_is_told_by_its_size_and_its_first_trial() -> None:
     lines = drawn(snapshot, width=100)
     assert lines[0].startswith("churn  accuracy ↑, log_loss ↓")
     assert lines[3] == "best  front of 2 trials: accuracy 0.9800, log_loss 0.1250 (trial 37)"
+    lines = drawn(dataclasses.replace(snapshot, best=[best]), width=100)
+    assert lines[3].startswith("best  front of 1 trial: ")
 
 
 def test_progress_without_a_terminal_is_one_line() -> None:

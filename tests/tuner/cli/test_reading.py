@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -17,6 +18,8 @@ import storage
 from tests.tuner.cli import samples
 from tests.tuner.cli.conftest import Run
 from tuner import attributes
+from tuner.cli.studies import state_of
+from tuner.results import STATES, Status
 
 TRIAL_KEYS = ["number", "state", "values", "params", "attributes", "constraints", "started", "seconds"]
 STUDY_KEYS = [
@@ -119,6 +122,13 @@ def test_status_tells_how_a_study_stands(run: Run) -> None:
     assert list(record) == STUDY_KEYS
     assert record["state"] == "stopped"
     assert record["best"][0]["number"] == 1
+
+
+def test_a_study_whose_first_trials_were_interrupted_is_not_new() -> None:
+    counts = dict.fromkeys(STATES, 0)
+    new = Status(name="churn", counts=counts, budget=10, done=0, workers=0, best=[], stopped=None)
+    assert state_of(new) == "new"
+    assert state_of(replace(new, counts={**counts, "interrupted": 1})) == "stopped"
 
 
 def test_studies_lists_every_study(run: Run) -> None:
