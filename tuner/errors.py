@@ -52,6 +52,10 @@ class StorageUnreachableError(TunerError):
     exit_code = 6
 
 
+class StorageNotFoundError(StorageUnreachableError):
+    """There is no storage at that place."""
+
+
 class ObjectiveError(TunerError):
     """The objective's own code failed."""
 

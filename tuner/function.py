@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +14,15 @@ from pydantic import Field
 from tuner import importing
 from tuner.errors import SpecError, UsageError
 from tuner.scripts import Script, read_script, returned_values
+from tuner.search.strategies import ENUMERATE
 from tuner.sections import Section
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
+
+    from tuner.space import Scalar
+    from tuner.spec import Search
 
 Direction = Literal["minimize", "maximize"]
 
@@ -60,11 +64,15 @@ class LoadedFunction:
     """Written out: what the function's file says is in them."""
     constraints: Callable[[FrozenTrial], Sequence[float]] | None = None
     callbacks: tuple[Callable[[optuna.Study, FrozenTrial], None], ...] = ()
+    first: tuple[Mapping[str, Scalar], ...] = ()
+    """The configurations that the function's file enqueues, where the study has no first ones of its own."""
     notes: tuple[str, ...] = ()
     """What was read from the function's file, for a person."""
 
 
-def load_function(found: Any, module: ModuleType, options: FunctionOptions, *, name: str, where: str) -> LoadedFunction:
+def load_function(
+    found: Any, module: ModuleType, options: FunctionOptions, search: Search, *, name: str, where: str
+) -> LoadedFunction:
     """Return the function, or the instance of a class with ``__call__``, that ``found`` is.
 
     Raises:
@@ -73,14 +81,15 @@ def load_function(found: Any, module: ModuleType, options: FunctionOptions, *, n
     """
     function = _callable(found, name)
     notes: list[str] = []
-    if options.direction is None or not options.constraints:
-        options = _with_what_the_script_says(options, module, notes)
+    script = _script_of(module)
+    options = _with_what_the_script_says(options, script, module, notes)
     callbacks = [options.callbacks] if isinstance(options.callbacks, str) else options.callbacks
     return LoadedFunction(
         function=function,
         options=options,
         constraints=_named(options.constraints, "constraints", module, name, where) if options.constraints else None,
         callbacks=tuple(_named(callback, "callbacks", module, name, where) for callback in callbacks),
+        first=_first(script, search, notes),
         notes=tuple(notes),
     )
 
@@ -102,18 +111,22 @@ def problem(values: Any, *, wanted: int) -> str | None:
     if len(several) != wanted:
         return _wrong_count(len(several), wanted)
     for value in several:
+        if isinstance(value, str | bytes):
+            return f"the objective returned {value!r}, a text and no number"
         try:
             number = float(value)
         except (TypeError, ValueError):
             hint = "; does each way through it end in a return?" if value is None else ""
             return f"the objective returned {value!r}, which is no number{hint}"
+        except OverflowError:  # of a whole number with hundreds of digits
+            return "the objective returned a number that is too large for a float"
         if math.isnan(number):
             return "the objective returned NaN"
     return None
 
 
 def is_wrong_count(values: Any, *, wanted: int) -> bool:
-    """Whether a function returned more or fewer values than there are directions: no trial can end well then."""
+    """Whether a function returned more or fewer values than there are directions."""
     return isinstance(values, Sequence) and not isinstance(values, str) and len(values) != wanted
 
 
@@ -153,11 +166,33 @@ def _callable(found: Any, name: str) -> Callable[[Any], Any]:
     return function
 
 
-def _with_what_the_script_says(options: FunctionOptions, module: ModuleType, notes: list[str]) -> FunctionOptions:
+def _script_of(module: ModuleType) -> Script:
     try:
-        script = read_script(inspect.getsource(module))
+        return read_script(inspect.getsource(module))
     except (OSError, TypeError):
-        script = Script()
+        return Script()
+
+
+def _first(script: Script, search: Search, notes: list[str]) -> tuple[Mapping[str, Scalar], ...]:
+    """What the script enqueues, unless the study says otherwise."""
+    if search.first is not None or search.sampler in ENUMERATE:
+        return ()
+    if script.enqueued:
+        count = len(script.enqueued)
+        what = "configuration that its enqueue_trial has is" if count == 1 else "configurations that it enqueues are"
+        notes.append(f"the {what} tried first; -S 'search.first=[]' leaves {'it' if count == 1 else 'them'} out")
+    if script.not_read:
+        lines = ", ".join(map(str, script.not_read))
+        notes.append(
+            f"what it enqueues in line {lines} is left out: it is not written there as plain values, or the script has "
+            "several studies; a study file has it as [[search.first]]"
+        )
+    return script.enqueued
+
+
+def _with_what_the_script_says(
+    options: FunctionOptions, script: Script, module: ModuleType, notes: list[str]
+) -> FunctionOptions:
     written: dict[str, Any] = {}
     if options.direction is None:
         written["direction"] = _direction(script, notes)

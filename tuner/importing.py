@@ -15,13 +15,10 @@ from typing import Any
 
 from tuner import failures
 from tuner.errors import ObjectiveError, UsageError
+from tuner.searchless import SearchBegan, without_a_search
 from tuner.sections import nearest
 
 notes = logging.getLogger("tuner.notes")
-
-
-class _SearchBegan(BaseException):
-    """A script called ``Study.optimize`` while it was imported."""
 
 
 def import_module(name: str) -> ModuleType:
@@ -62,7 +59,7 @@ def _import_by_name(name: str) -> ModuleType:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(f"there is no module '{name}' here") from None
         raise _not_imported(name, error) from error
-    except _SearchBegan as began:
+    except SearchBegan as began:
         file, line = _caller(began)
         raise UsageError(
             f"{name}: importing it begins a search ({file}:{line} calls study.optimize); "
@@ -87,7 +84,7 @@ def _import_file(written: str) -> ModuleType:
     try:
         with _as_a_library(str(path)):
             spec.loader.exec_module(module)
-    except _SearchBegan as began:
+    except SearchBegan as began:
         notes.info(
             "%s: line %d begins a search of its own and is left out, with all below it; "
             'what it defines above is used (`if __name__ == "__main__":` is the place for it)',
@@ -111,28 +108,24 @@ def _as_a_library(script: str) -> Iterator[None]:
     """Keep a script that is imported from searching, from reading our arguments, and from telling of its studies."""
     import optuna
 
-    def refuse(*_: Any, **__: Any) -> None:
-        raise _SearchBegan
-
-    optimize, arguments, verbosity = optuna.Study.optimize, sys.argv, optuna.logging.get_verbosity()
-    optuna.Study.optimize = refuse  # type: ignore[method-assign]
+    arguments, verbosity = sys.argv, optuna.logging.get_verbosity()
     sys.argv = [script]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        yield
+        with without_a_search():
+            yield
     finally:
-        optuna.Study.optimize = optimize  # type: ignore[method-assign]
         sys.argv = arguments
         if optuna.logging.get_verbosity() == optuna.logging.WARNING:
             optuna.logging.set_verbosity(verbosity)
 
 
-def _caller(began: _SearchBegan) -> tuple[str, int]:
+def _caller(began: SearchBegan) -> tuple[str, int]:
     frame = traceback.extract_tb(began.__traceback__)[-2]
     return frame.filename, frame.lineno or 0
 
 
-def _line_in(began: _SearchBegan, path: Path) -> int:
+def _line_in(began: SearchBegan, path: Path) -> int:
     """The line of the script itself that led to the search: that of the call of its main(), say."""
     frames = traceback.extract_tb(began.__traceback__)
     return next((frame.lineno or 0 for frame in frames if frame.filename == str(path)), 0)

@@ -12,6 +12,7 @@ from tuner import importing
 from tuner.errors import SpecError, UsageError
 from tuner.fittable import Fittable
 from tuner.function import FunctionOptions, LoadedFunction, load_function
+from tuner.own_code import own_code
 from tuner.sections import nearest, validate
 from tuner.trainable import Trainable
 
@@ -114,9 +115,10 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | LoadedFu
             if getattr(spec, table):
                 raise SpecError(f"{where} [{table}]: a plain function has none; it defines its own by running")
         checked = validate(FunctionOptions, options, where=f"{where} [objective]")
-        return load_function(found, module, checked, name=name, where=where)
+        return load_function(found, module, checked, spec.search, name=name, where=where)
     trainable = _made(found, options, spec.data, seed=spec.seed, where=where)
-    return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))
+    with own_code(found):
+        return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))
 
 
 def refuse_idle(spec: StudySpec, loaded: LoadedTrainable | LoadedFunction, *, where: str) -> None:
@@ -162,8 +164,10 @@ def make_trainable(objective: Mapping[str, Any], data: Mapping[str, Any], *, see
 def _made(
     found: type[Trainable], options: Mapping[str, Any], data: Mapping[str, Any], *, seed: int, where: str
 ) -> Trainable:
-    return found(
-        validate(found.Options, options, where=f"{where} [objective]"),
-        validate(found.Data, data, where=f"{where} [data]"),
-        seed=seed,
-    )
+    missing = sorted(found.__abstractmethods__)
+    if missing:
+        raise UsageError(f"{where} [objective]: {found.__name__} lacks {', '.join(missing)}; write it as a method")
+    checked = validate(found.Options, options, where=f"{where} [objective]")
+    checked_data = validate(found.Data, data, where=f"{where} [data]")
+    with own_code(found):
+        return found(checked, checked_data, seed=seed)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
+from tuner.own_code import returned
 from tuner.recipes import recipe
-from tuner.training import Member
+from tuner.training import Loss, Member
 from tuner.training.randomness import derive
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from tuner.models.warm_start import WarmStart
     from tuner.spec import StudySpec, Training
     from tuner.trainable import Trainable
@@ -34,10 +35,13 @@ def make_member(
 
     Raises:
         UsageError: when these weights do not fit.
+        ObjectiveError: when a method of the objective returns something else than it must.
     """
 
+    name = type(trainable).__name__
+
     def network() -> nn.Module:
-        module = trainable.network(params)
+        module = returned(trainable.network(params), nn.Module, f"{name}.network(params)")
         if start is not None:
             start.apply(module)
         return module
@@ -46,7 +50,7 @@ def make_member(
         number=number,
         recipe=recipe(params, training, seed=seed),
         network=network,
-        loss=trainable.loss(params),
+        loss=returned(trainable.loss(params), Loss, f"{name}.loss(params)"),  # type: ignore[type-abstract]
         dataset=trainable.encode(dataset, params),
         layers=trainable.layers,
     )

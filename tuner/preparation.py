@@ -11,6 +11,7 @@ from tuner import attributes
 from tuner.errors import SpecError, StudyConflictError, TunerError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
+from tuner.own_code import load_data, own_code
 from tuner.search import strategies
 from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import objectives_own, usual_configuration
@@ -64,13 +65,15 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     refuse_idle(spec, loaded, where=where)
     if isinstance(loaded, LoadedFunction):
         return _prepare_function(spec, loaded, where)
-    dataset = loaded.trainable.load()
-    metrics = loaded.trainable.metrics()
+    dataset = load_data(loaded.trainable)
+    with own_code(type(loaded.trainable)):
+        metrics = loaded.trainable.metrics()
     names = [metric.name for metric in metrics]
     if len(set(names)) != len(names):
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
     strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
-    described = loaded.trainable.describe()
+    with own_code(type(loaded.trainable)):
+        described = loaded.trainable.describe()
     if spec.model.start_from:
         described["notes"] = [*described.get("notes", ()), _check_start(spec, loaded, dataset)]
     return Prepared(
@@ -134,15 +137,19 @@ def _is_path(value: str, data_sets: Sequence[str]) -> bool:
 def _function_written_out(spec: StudySpec, loaded: LoadedFunction) -> StudySpec:
     """Return the spec with the file of its function by its whole path, and with what that file says."""
     options = loaded.options.model_dump(mode="json", exclude_defaults=True)
-    return spec.model_copy(update={"objective": with_whole_paths({**spec.objective, **options}, Path())})
+    written: dict[str, Any] = {"objective": with_whole_paths({**spec.objective, **options}, Path())}
+    if loaded.first:
+        written["search"] = spec.search.model_copy(update={"first": [dict(one) for one in loaded.first]})
+    return spec.model_copy(update=written)
 
 
 def _prepare_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Prepared:
     check_count(loaded, where=where)
     directions = loaded.options.directions()
-    strategies.resolve(spec.search, None, objectives=len(directions), epochs=None, where=where)
+    written = _function_written_out(spec, loaded)
+    strategies.resolve(written.search, None, objectives=len(directions), epochs=None, where=where)
     return Prepared(
-        spec=_function_written_out(spec, loaded),
+        spec=written,
         directions=_directions(directions),
         metric_names=loaded.options.names(),
         data={"notes": list(loaded.notes)} if loaded.notes else {},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tuner.space import Scalar
 
 _DIRECTIONS = ("minimize", "maximize")
 
@@ -24,6 +26,10 @@ class Script:
     """Several calls of ``create_study`` have different directions."""
     constraints: str = ""
     """The name of the function that a sampler takes as ``constraints_func``."""
+    enqueued: tuple[Mapping[str, Scalar], ...] = ()
+    """The configurations of its calls of ``enqueue_trial``, in their order, as far as they are plain values."""
+    not_read: tuple[int, ...] = ()
+    """The lines of those calls whose configuration only running shows, or that may be of another study."""
 
 
 def read_script(source: str) -> Script:
@@ -36,12 +42,20 @@ def read_script(source: str) -> Script:
     found = {call.lineno: _directions(call) for call in calls if _name(call.func) == "create_study"}
     different = set(found.values())
     constraints = {name for call in calls for name in _constraints(call)}
+    one_study = len(found) <= 1
+    enqueued = [
+        (call.lineno, _configuration(call) if one_study else None)
+        for call in sorted(calls, key=lambda call: call.lineno)
+        if _name(call.func) == "enqueue_trial"
+    ]
     common = next(iter(different)) if len(different) == 1 else ()
     return Script(
         directions=common,
         line=next((line for line, directions in found.items() if directions), 0),
         contradicts_itself=len(different) > 1,
         constraints=next(iter(constraints)) if len(constraints) == 1 else "",
+        enqueued=tuple(configuration for _, configuration in enqueued if configuration is not None),
+        not_read=tuple(line for line, configuration in enqueued if configuration is None),
     )
 
 
@@ -94,6 +108,17 @@ def _constraints(call: ast.Call) -> Iterator[str]:
     for keyword in call.keywords:
         if keyword.arg == "constraints_func" and isinstance(keyword.value, ast.Name):
             yield keyword.value.id
+
+
+def _configuration(call: ast.Call) -> dict[str, Scalar] | None:
+    """The configuration that is enqueued, if it is written there as plain values."""
+    written = next((keyword.value for keyword in call.keywords if keyword.arg == "params"), None)
+    try:
+        values = ast.literal_eval(written or call.args[0])
+    except (IndexError, ValueError, TypeError):
+        return None
+    plain = isinstance(values, dict) and all(isinstance(k, str) and isinstance(v, Scalar) for k, v in values.items())
+    return values if plain else None
 
 
 def _name(node: ast.expr) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_spec(
-    source: str | None,
+    source: str | PathLike[str] | None,
     *,
     data: str | None = None,
     target: str | list[str] | None = None,
@@ -23,7 +25,8 @@ def read_spec(
     """Return the spec that a person asks for, and what to call its source in messages.
 
     Args:
-        source: a built-in study's name, a study file, or ``module:attribute``; ``None`` with ``data``.
+        source: a built-in study's name, a study file, or ``module:attribute``; ``None`` with ``data``. A function goes
+            by its name too, for each worker imports it.
         data: a file or a folder; it replaces ``[data] source``. Without an ``objective.name`` it says what is tuned.
         target: its target column or columns, where it has any.
         settings: ``table.key=value`` overrides.
@@ -36,7 +39,7 @@ def read_spec(
     from tuner.loading import recognised
     from tuner.spec import parse_spec
 
-    values, where = _source_values(source, data)
+    values, where = _source_values(_written(source), data)
     if not isinstance(values.get("data", {}), dict):
         raise SpecError(f"{where}: data = {values['data']!r} must be a table of keys and values")
     if data is not None:
@@ -57,6 +60,23 @@ def read_spec(
             table, _, last = key.rpartition(".")
             (values.setdefault(table, {}) if table else values)[last] = value
     return parse_spec(values, where=where), where
+
+
+def _written(source: object) -> str | None:
+    """Return the name of a source, or say how one writes that of a function."""
+    if source is None or isinstance(source, str):
+        return source
+    if isinstance(source, PathLike):
+        return str(fspath(source))
+    if not callable(source):
+        raise UsageError(f"{source!r} is no source of a study: name a built-in study, a study file or module:attribute")
+    name = str(getattr(source, "__name__", "objective"))
+    try:
+        file = inspect.getfile(source)
+    except (OSError, TypeError):
+        file = "file.py"
+    written = f"{file}:{name if name.isidentifier() else 'objective'}"
+    raise UsageError(f"{name} is named, not handed over, for each worker imports it; write '{written}'")
 
 
 def _source_values(source: str | None, data: str | None) -> tuple[dict[str, Any], str]:

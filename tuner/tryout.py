@@ -12,11 +12,14 @@ from tuner.errors import ObjectiveError, TunerError
 from tuner.fittable import Fittable
 from tuner.function import LoadedFunction, check_count, problem
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
+from tuner.own_code import load_data, own_code
 from tuner.space import Choices, Range, Space
 
 if TYPE_CHECKING:
     from tuner.space import Scalar
     from tuner.spec import StudySpec
+
+_LOSSES = ("training_loss", "validation_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,9 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
 
     device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
     trainable = loaded.trainable
-    dataset = trainable.load()
-    metrics = decoded_metrics(trainable)
+    dataset = load_data(trainable)
+    with own_code(type(trainable)):
+        metrics = decoded_metrics(trainable)
     strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
     try:
@@ -93,17 +97,15 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
         (result,) = cohort.epoch()
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
+    scores = {"training_loss": result.training_loss, "validation_loss": result.validation_loss, **result.metrics}
+    _refuse_undefined(scores, where)
     return Tryout(
         data=trainable.describe(),
         space=loaded.space,
         params=params,
-        scores={
-            "training_loss": result.training_loss,
-            "validation_loss": result.validation_loss,
-            **result.metrics,
-        },
+        scores=scores,
         weights=sum(p.numel() for p in member.module.parameters() if p.requires_grad),
         seconds=result.seconds,
     )
@@ -124,18 +126,20 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
         noted = fitting.fit(params, seed=spec.seed)
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     names = [metric.name for metric in fitting.metrics]
+    scores = {
+        "training_loss": noted[attributes.TRAINING]["loss"],
+        "validation_loss": noted[attributes.VALIDATION]["loss"],
+        **dict(zip(names, fitting.values(noted), strict=True)),
+    }
+    _refuse_undefined(scores, where)
     return Tryout(
         data=fittable.describe(),
         space=loaded.space,
         params=params,
-        scores={
-            "training_loss": noted[attributes.TRAINING]["loss"],
-            "validation_loss": noted[attributes.VALIDATION]["loss"],
-            **dict(zip(names, fitting.values(noted), strict=True)),
-        },
+        scores=scores,
         weights=None,
         seconds=time.perf_counter() - began,
     )
@@ -165,7 +169,7 @@ def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout
         pass
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     return Tryout(
         data={"notes": list(loaded.notes)} if loaded.notes else {},
@@ -177,7 +181,26 @@ def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout
     )
 
 
-def objectives_own(error: Exception) -> ObjectiveError:
+def _refuse_undefined(scores: Mapping[str, float], where: str) -> None:
+    """Refuse what trials could not be compared by.
+
+    Raises:
+        ObjectiveError: naming the losses that are not finite, or the metrics that are no number.
+    """
+    losses = {name: scores[name] for name in _LOSSES if not math.isfinite(scores[name])}
+    undefined = losses or {name: score for name, score in scores.items() if math.isnan(score)}
+    if not undefined:
+        return
+    found = ", ".join(f"{name} is {score}" for name, score in undefined.items())
+    remedy = (
+        "look for numbers that are not finite in the data, the network and the loss, or search smaller learning rates"
+        if losses
+        else "trials without a value fail; let the metric return a number for every outcome, or optimise another one"
+    )
+    raise ObjectiveError(f"{where}: {found} after training with the usual configuration; {remedy}")
+
+
+def objectives_own(error: BaseException) -> ObjectiveError:
     """Return what tells of an error that the objective's own code raised."""
     from tuner import failures
 

@@ -139,8 +139,13 @@ class NewImages:
     def _files(
         self, paths: Sequence[Path], *, where: str, faults: dict[int, str] | None = None, **others: Any
     ) -> Samples:
-        highest = self.images.highest
-        if highest < DARK:
+        channels, highest = self.images.shape[0], self.images.highest
+        if channels not in (1, 3):
+            raise DataError(
+                f"{where}: image files are read in grey or in three colours, and the network learned from arrays of "
+                f"{channels} channels; give arrays like those (.npz, .npy)"
+            )
+        if highest < DARK and not self.images.from_files:
             raise DataError(
                 f"{where}: holds images of 0 to 255, and the network learned from arrays of no more than {highest:g}; "
                 "give arrays like those (.npz, .npy)"

@@ -8,7 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from objectives.tables.values import (
     NumberStyle,
@@ -29,6 +31,8 @@ _ID_NAME = re.compile(
 _ID_NAME_CAMEL = re.compile(r"[a-z](?:Id|ID)$")
 _ID_ROWS = 20
 """In a shorter table values may all differ by chance."""
+_LARGEST = 1e140
+"""The squares of larger numbers overflow, and with them mean and deviation."""
 _COUNTED_ROWS = 8
 """So many numbers that follow each other are no chance, in a column that is called as an index is."""
 _COUNTS = "identifier: it numbers the rows"
@@ -144,6 +148,15 @@ def require_numbers(series: pl.Series, numbers: pl.Series, where: str, *, remedy
         more = ", …" if odd.n_unique() > 3 else ""
         rows = "1 row holds text" if len(odd) == 1 else f"{len(odd)} rows hold text"
         raise DataError(f"{where}: column '{series.name}': {rows} where a number belongs ({shown}{more}); {remedy}")
+
+
+def require_moderate(what: str, numbers: NDArray[np.float64], where: str, *, remedy: str) -> None:
+    """Refuse numbers ``[N]``, some of which may be NaN, so large that no mean and deviation can be taken of them."""
+    largest = np.abs(np.nan_to_num(numbers)).max(initial=0)
+    if largest > _LARGEST:
+        raise DataError(
+            f"{where}: {what} holds numbers as large as {largest:.3g}, too large for a mean and a deviation; {remedy}"
+        )
 
 
 def _wanted_date(series: pl.Series, where: str) -> ColumnPlan:

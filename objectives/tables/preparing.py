@@ -99,6 +99,7 @@ def _prepare(
         )
         for part, its in labelled.parts.items()
     }
+    notes += [f"{part}: {note}" for part, its in labelled.parts.items() for note in fitted.clipped(its.frame)]
     return PreparedTable(
         where=rows.where, parts=parts, target=target, plans=plans, preprocessing=fitted, notes=tuple(notes)
     )

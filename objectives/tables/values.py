@@ -159,15 +159,19 @@ def as_dates_or_iso(series: pl.Series, form: str) -> pl.Series:
     return dates
 
 
-def as_labels(series: pl.Series) -> pl.Series:
-    """Return the column as the texts that name its levels; a whole number is written without a point."""
+def as_labels(series: pl.Series, known: Sequence[str] = ()) -> pl.Series:
+    """Return the column as the texts that name its levels; a whole number is written without a point.
+
+    A value has its name whatever else the column holds. Only where ``known`` levels write it with a point, as those of
+    a CSV file or of a model that was kept long ago may, it has theirs.
+    """
     kind = series.dtype
     if kind == pl.String:
         return series
     if kind.is_float():
-        whole = series.is_null() | ((series == series.round()) & (series.abs() < 1e15))
-        if whole.all():
-            return series.cast(pl.Int64).cast(pl.String)
+        pointed, plain = series.cast(pl.String), series.cast(pl.Int64, strict=False).cast(pl.String)
+        whole = (series == series.round()) & (series.abs() < 1e15)
+        return plain.zip_with(whole & (plain.is_in(known) | ~pointed.is_in(known)), pointed)
     if kind == pl.Boolean:
         return pl.Series(
             series.name, [None if v is None else str(v).lower() for v in series.to_list()], dtype=pl.String

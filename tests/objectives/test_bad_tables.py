@@ -231,6 +231,16 @@ BAD = [
         says="column 'spend' is infinite in (1 row|2 rows); mend them",
     ),
     Bad(
+        what="numbers without a deviation",
+        content=CSV.replace(",pro,", "e200,pro,"),
+        says=r"column 'spend' holds numbers as large as \d\.\d+e\+20\d, too large .*; divide.* in drop",
+    ),
+    Bad(
+        what="targets without a deviation",
+        content=with_target([1e200 * (i + 0.5) for i in range(60)]),
+        says=r"target 'churned' holds numbers as large as 5.95e\+201, too large for a mean",
+    ),
+    Bad(
         what="nothing to learn from",
         data={"drop": ["age", "spend", "plan"]},
         says="no column is left to learn from",
@@ -277,8 +287,9 @@ BAD = [
     ),
     Bad(
         what="too few groups",
-        data={"groups": "plan", "test": 0.1},
-        says="groups = 'plan' has 3 different values, too few",
+        content=churn(60).with_columns(pl.Series("plan", ["pro", "plus"] * 30)).write_csv(),
+        data={"groups": "plan"},
+        says="groups = 'plan' has 2 different values, too few to split by: each of 3 parts needs one; choose",
     ),
     Bad(
         what="an absent group column",

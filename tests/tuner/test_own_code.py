@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from tests.tuner import studies
-from tuner import sources
+from tuner import attributes, sources
 from tuner.errors import ObjectiveError, TunerError
 from tuner.loading import load_objective
 from tuner.results import Results
 from tuner.scripts import read_script
-from tuner.spec import parse_spec
+from tuner.spec import StudySpec, parse_spec
 from tuner.tryout import try_out
 
 MINE = """
@@ -57,11 +59,24 @@ class Suite:
 def forgets(trial):
     trial.suggest_float("x", 0, 1)
 
+def leaves(trial):
+    raise SystemExit(3)
+
+def huge(trial):
+    return 10 ** 400
+
 def reads(trial):
     return parse("{")
 
 def parse(text):
     return json.loads(text)
+
+def text(trial):
+    return "0.5" if trial.number == 2 else 1.0
+
+def sometimes_a_pair(trial):
+    pair = (1, 2)
+    return pair if trial.number == 2 else 1.0
 
 def failing(study, trial):
     raise RuntimeError("called back")
@@ -151,10 +166,42 @@ def test_several_values_that_only_running_shows_end_the_study_with_what_to_write
     assert results.status().done == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text", "ValueError: the objective returned '0.5', a text and no number"),
+        ("sometimes_a_pair", "ValueError: the objective returns 2 values, but the study has one direction; say for"),
+    ],
+)
+def test_an_odd_value_is_the_failure_of_its_trial_and_the_study_goes_on(
+    tmp_path: Path, mine: Path, name: str, reason: str
+) -> None:
+    results = create(tmp_path, name)
+    assert studies.work(results) == "budget spent"
+    assert [row.state for row in results.trials()] == ["finished"] * 2 + ["failed"] + ["finished"] * 3
+    failure = results.trial(2).attributes[attributes.FAILURE]
+    assert failure["class"] == attributes.OBJECTIVE_ERROR
+    assert failure["reason"].startswith(reason)
+
+
 def test_trying_a_function_finds_what_a_study_would(mine: Path) -> None:
     spec, where = sources.read_spec(f"{mine}:hidden_pair")
     with pytest.raises(ObjectiveError, match=r"2 values, but the study has one direction"):
         try_out(spec, where=where)
+
+
+def test_trying_a_function_that_exits_says_so(mine: Path) -> None:
+    spec, where = sources.read_spec(f"{mine}:leaves")
+    with pytest.raises(ObjectiveError, match="the objective failed: SystemExit: 3") as caught:
+        try_out(spec, where=where)
+    assert "in leaves" in caught.value.traceback
+
+
+def test_a_number_that_no_float_holds_fails_its_trial(tmp_path: Path, mine: Path) -> None:
+    results = create(tmp_path, "huge")
+    with pytest.raises(ObjectiveError, match="the objective returned a number that is too large for a float"):
+        studies.work(results)
+    assert results.status().counts["failed"] == 3
 
 
 def test_a_forgotten_return_is_named(tmp_path: Path, mine: Path) -> None:
@@ -246,6 +293,71 @@ def test_what_a_script_says_is_read_without_running_it(
 ) -> None:
     script = read_script(source)
     assert (script.directions, script.contradicts_itself, script.constraints) == (directions, contradicts, constraints)
+
+
+@pytest.mark.parametrize(
+    ("source", "enqueued", "not_read"),
+    [
+        (
+            "s.enqueue_trial({'x': 1, 'c': 'a'})\ns.enqueue_trial(params={'x': 2.5})",
+            ({"x": 1, "c": "a"}, {"x": 2.5}),
+            (),
+        ),
+        ("for x in (1, 2):\n    s.enqueue_trial({'x': x})", (), (2,)),
+        ("s.enqueue_trial({'x': [1]})\ns.enqueue_trial(**known)", (), (1, 2)),
+        ("a = create_study()\nb = create_study()\na.enqueue_trial({'x': 1})", (), (3,)),
+    ],
+)
+def test_what_a_script_enqueues_is_read_as_far_as_it_is_plain(
+    source: str, enqueued: tuple[dict[str, Any], ...], not_read: tuple[int, ...]
+) -> None:
+    script = read_script(source)
+    assert (script.enqueued, script.not_read) == (enqueued, not_read)
+
+
+SEARCHES = """
+import optuna
+from optuna import create_study as new_study
+
+def objective(trial):
+    inner = new_study(study_name="inner", storage=STORAGE)
+    return trial.suggest_float("x", 0, 1) + len(inner.trials)
+
+def main():
+    study = optuna.create_study(study_name="theirs", storage=STORAGE)
+    study.enqueue_trial({"x": 0.5})
+    again = optuna.load_study(study_name="theirs", storage=STORAGE)
+    again.enqueue_trial({"x": 0.25}, skip_if_exists=True)
+    again.optimize(objective, n_trials=100)
+
+main()
+"""
+
+
+def test_a_script_that_searches_leaves_its_own_storage_alone_and_has_its_configurations_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = f"sqlite:///{tmp_path / 'theirs.db'}"
+    (tmp_path / "mine.py").write_text(SEARCHES.replace("STORAGE", repr(theirs)))
+    with caplog.at_level(logging.INFO, "tuner.notes"):
+        results = create(tmp_path, "objective")
+        assert not (tmp_path / "theirs.db").exists()
+        studies.make_worker(results)  # another process would import it as this one did
+    assert "the configurations that it enqueues are tried first" in caplog.text
+    assert results.spec is not None
+    assert results.spec.search.first == [{"x": 0.5}, {"x": 0.25}]
+    assert create_with_first(tmp_path, "without", []).search.first == []
+    worker = studies.make_worker(results)
+    worker.advance()
+    assert results.trial(0).params == {"x": 0.5}
+    assert optuna.get_all_study_names(theirs) == ["inner"]  # of the objective itself, which runs as it does in Optuna
+
+
+def create_with_first(folder: Path, name: str, first: list[dict[str, Any]]) -> StudySpec:
+    objective = {"name": f"{folder / 'mine.py'}:objective"}
+    results = studies.create(folder, name=name, data={}, training={}, objective=objective, search={"first": first})
+    assert results.spec is not None
+    return results.spec
 
 
 def test_a_study_file_names_its_code_from_its_own_folder(tmp_path: Path, mine: Path) -> None:

@@ -9,7 +9,7 @@ import traceback
 
 import click
 
-from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
+from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError, UsageError
 
 GONE_READER = 128 + 13
 """Exit code when the reader of our output left first, as if SIGPIPE had ended us."""
@@ -33,6 +33,8 @@ def exit_code_of(error: BaseException) -> int:
         return 128 + signal.SIGINT
     if isinstance(error, TunerError | click.ClickException):
         return error.exit_code
+    if _is_storage_error(error, "StorageUrlError"):
+        return UsageError.exit_code
     if _is_storage_error(error, "StorageUnreachableError", "StorageNotFoundError"):
         return StorageUnreachableError.exit_code
     return 1

@@ -134,7 +134,7 @@ def _somebody_is_here() -> bool:
 
 def _opened_or_none(storage: str | None) -> SQLStorage | None:
     """The storage; ``None`` when nobody named one and the default file is not there yet."""
-    from storage import StorageNotFoundError
+    from tuner.errors import StorageNotFoundError
 
     try:
         return api.open_storage(storage)

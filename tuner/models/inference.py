@@ -47,11 +47,20 @@ class Predictions:
     """Why the answers may mean nothing."""
 
     def with_data(self) -> pl.DataFrame:
-        """Return the data's columns with the answers after them; an answer whose name is taken is ``predicted …``."""
+        """Return the data's columns with the answers after them.
+
+        An answer whose name is taken is ``predicted …``, as often as it takes to be free.
+        """
         if self.columns is None:
             return self.frame
-        taken = self.columns.columns
-        renamed = {name: f"predicted {name}" for name in self.frame.columns if name in taken}
+        taken, renamed = {*self.columns.columns, *self.frame.columns}, {}
+        for name in self.frame.columns:
+            if name in self.columns.columns:
+                free = f"predicted {name}"
+                while free in taken:
+                    free = f"predicted {free}"
+                renamed[name] = free
+                taken.add(free)
         return self.columns.hstack(self.frame.rename(renamed))
 
 

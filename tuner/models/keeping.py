@@ -60,9 +60,7 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
     store = open_models(_url(results), spec.model.where)
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
-        raise UsageError(
-            f"there is a model '{name}' already; --replace puts this one in its place, --name gives another"
-        )
+        raise UsageError(f"there is a model '{name}' already; --force overwrites it, --name gives another")
     rebuilt = rebuild(results, trial=trial)
     files = {WEIGHTS: rebuilt.weights(), **rebuilt.trainable.artifacts(rebuilt.params)}
     place = store.save(name, files, _card(results, spec, rebuilt), replace=replace)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuner.errors import SpecError
+from tuner.search.options import check_options
 from tuner.sections import nearest
-from tuner.space import Scalar
+from tuner.space import Range, Scalar
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -43,6 +44,8 @@ PRUNERS = {
     "patient": "PatientPruner",
     "wilcoxon": "WilcoxonPruner",
 }
+INNER = {"partial_fixed": "base_sampler", "patient": "wrapped_pruner"}
+"""Those around another one: the option that names it; ``base_sampler_options`` and the like are its own options."""
 PROPOSE_WHOLE = frozenset({"tpe", "gp"})
 """Samplers that propose by a model, a whole configuration at once."""
 LEARN = PROPOSE_WHOLE | {"cmaes", "nsga2", "nsga3"}
@@ -110,8 +113,18 @@ def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int
         first=_first(search, space, sampler, place),
         usual=search.first is None,
     )
+    if sampler == "brute_force" and space is not None:
+        _check_countable(space, place)
     _try_to_make(strategy, place)
     return strategy
+
+
+def _check_countable(space: Space, place: str) -> None:
+    from tuner.search.countable import endless
+
+    for name, parameter in space.searched.items():
+        if isinstance(parameter, Range) and not parameter.integer and parameter.step is None:
+            raise SpecError(f"{place}: {endless(name, parameter.low, parameter.high)} (sampler_options.points of each)")
 
 
 def _first(search: Search, space: Space | None, sampler: str, place: str) -> tuple[Mapping[str, Scalar], ...]:
@@ -141,6 +154,7 @@ def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
     """
     import optuna
 
+    from tuner.search.countable import CountableSampler
     from tuner.search.distinct import DistinctSampler
     from tuner.search.first import FirstSampler
 
@@ -149,11 +163,13 @@ def make_sampler(strategy: Strategy, *, seed: int) -> BaseSampler:
         return FirstSampler(rest, strategy.first, note_unused=not strategy.usual)
     options = dict(strategy.sampler_options)
     cls: type[BaseSampler] = getattr(optuna.samplers, SAMPLERS[strategy.sampler])
+    if strategy.sampler == "brute_force":
+        cls = CountableSampler
     if strategy.sampler == "partial_fixed":
         base = make_sampler(
             Strategy(
-                sampler=options.pop("base", "tpe"),
-                sampler_options=options.pop("base_options", {}),
+                sampler=options.pop("base_sampler", "tpe"),
+                sampler_options=options.pop("base_sampler_options", {}),
                 pruner="none",
                 pruner_options={},
             ),
@@ -198,18 +214,10 @@ def make_pruner(strategy: Strategy) -> BasePruner:
     options = dict(strategy.pruner_options)
     cls: type[BasePruner] = getattr(optuna.pruners, PRUNERS[strategy.pruner])
     if strategy.pruner == "patient":
-        inner = options.pop("wrapped", None)
-        wrapped = None
-        if inner is not None:
-            wrapped = make_pruner(
-                Strategy(
-                    sampler="random",
-                    sampler_options={},
-                    pruner=inner,
-                    pruner_options=options.pop("wrapped_options", {}),
-                )
-            )
-        options["wrapped_pruner"] = wrapped
+        inner, inner_options = options.pop("wrapped_pruner", None), options.pop("wrapped_pruner_options", {})
+        options["wrapped_pruner"] = inner and make_pruner(
+            Strategy(sampler="random", sampler_options={}, pruner=inner, pruner_options=inner_options)
+        )
     return _made(cls, options)
 
 
@@ -220,20 +228,21 @@ def _known(name: str, table: Mapping[str, str], place: str) -> str:
     return name
 
 
-def _try_to_make(strategy: Strategy, place: str) -> None:
-    """Make both once, so that a wrong option is met now and not in a worker."""
+def _check(kind: str, name: str, options: Mapping[str, Any], where: str) -> None:
     import optuna
 
-    for kind, name, options, table, module in (
-        ("sampler", strategy.sampler, strategy.sampler_options, SAMPLERS, optuna.samplers),
-        ("pruner", strategy.pruner, strategy.pruner_options, PRUNERS, optuna.pruners),
-    ):
-        known = set(inspect.signature(getattr(module, table[name])).parameters)
-        known |= {"partial_fixed": {"base", "base_options"}, "patient": {"wrapped", "wrapped_options"}}.get(name, set())
-        for option in options:
-            if option not in known:
-                hint = nearest(option, known) or f"; known: {', '.join(sorted(known))}"
-                raise SpecError(f"{place} {kind}_options: unknown option '{option}' of {name}{hint}")
+    table, module = (SAMPLERS, optuna.samplers) if kind == "sampler" else (PRUNERS, optuna.pruners)
+    inner = INNER.get(name)
+    check_options(getattr(module, table[name]), options, name=name, inner=inner, where=where)
+    if inner is not None and inner in options:
+        named = _known(options[inner], table, f"{where}: {inner}")
+        _check(kind, named, options.get(f"{inner}_options", {}), f"{where}.{inner}_options")
+
+
+def _try_to_make(strategy: Strategy, place: str) -> None:
+    """Make both once, so that a wrong option is met now and not in a worker."""
+    _check("sampler", strategy.sampler, strategy.sampler_options, f"{place} sampler_options")
+    _check("pruner", strategy.pruner, strategy.pruner_options, f"{place} pruner_options")
     for kind, make in (("sampler", lambda: make_sampler(strategy, seed=0)), ("pruner", lambda: make_pruner(strategy))):
         try:
             make()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tuner.training.data import Feed, Part
 from tuner.training.losses import Loss
+from tuner.training.returns import one_each
 
 CHUNK_BYTES = 32 * 2**20
 """So large may the outputs of a chunk be."""
@@ -54,8 +55,11 @@ def judge(predict: Predict, part: Part, loss: Loss, metrics: Sequence[Metric]) -
     else:
         outputs = predict(part.feeds)
         losses = loss(outputs, part.targets.expand(len(outputs), *part.targets.shape))
+        losses = one_each(losses, len(outputs), f"the loss {type(loss).__name__}")
         healthy = _harmless(outputs, losses)
         scores = [metric(healthy, part.targets) for metric in metrics]
+        for metric, score in zip(metrics, scores, strict=True):
+            one_each(score, len(outputs), f"the metric {metric.name}")
     return losses, [torch.where(losses.isfinite(), score, torch.nan) for score in scores]
 
 

@@ -22,7 +22,7 @@ from tuner.training.schedules import Plateau
 from tuner.training.stopping import EarlyStopping
 from tuner.training.vmapped import structure
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class CheckpointError(TunerError):
@@ -126,7 +126,9 @@ class Member:
 
     def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Continue from what ``state`` returned; raises CheckpointError if it is another network's or optimizer's."""
-        if meta.get("version") != STATE_VERSION:
+        if meta.get("version") == 1:  # it did not know the best epoch's loss
+            tensors = {**tensors, "best.loss": EarlyStopping.initial()["best.loss"]}
+        elif meta.get("version") != STATE_VERSION:
             raise CheckpointError(f"the checkpoint is of version {meta.get('version')}, not {STATE_VERSION}")
         wanted = {name: value.shape for name, value in self.row.items()}
         found = {name: value.shape for name, value in tensors.items()}

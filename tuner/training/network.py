@@ -15,6 +15,7 @@ from tuner.training.data import Feed
 from tuner.training.feeding import chunks
 from tuner.training.losses import Loss
 from tuner.training.precision import FULL_PRECISION, Compute
+from tuner.training.returns import one_each, outputs_of
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,9 @@ class Autograd:
             if not alone:
                 self._set_random_state(self._random[index])
             with self.compute.autocast(self.device):
-                outputs = module(*(x[index] for x in inputs))
+                outputs = outputs_of(module, module(*(x[index] for x in inputs)))
             loss = self.loss(self.compute.outputs(outputs).unsqueeze(0), targets[index : index + 1])
+            loss = one_each(loss, 1, f"the loss {type(self.loss).__name__}")
             factor = None if self.compute.factors is None else self.compute.factors[index : index + 1]
             slopes = torch.autograd.grad(
                 loss, self.parameters[index], factor, allow_unused=True, materialize_grads=True

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from storage import LeaseLostError, StorageError
 from tuner import failures
-from tuner.errors import ObjectiveError
+from tuner.errors import ObjectiveError, SpecError
 from tuner.function import is_wrong_count, problem
 from tuner.search import strategies
 from tuner.workers.time_limit import TimedOutError, time_limit
@@ -70,7 +70,7 @@ class FunctionWorker(Worker):
         except TimedOutError:
             self.tell_timed_out(trial, after="")
             return
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SpecError):  # the latter is of the study's sampler, which no trial can use
             self.storage.release([claim.trial_id])
             raise
         except StorageError:  # a lost lease, a database that is away: not the objective's doing
@@ -87,8 +87,11 @@ class FunctionWorker(Worker):
             self.study.tell(trial, values)
             return
         self.tell_failure(trial, ValueError(wrong))
-        if is_wrong_count(values, wanted=wanted):
+        if is_wrong_count(values, wanted=wanted) and not self._any_finished():  # then none is likely to end well
             raise ObjectiveError(f"{wrong}, and start it under another --name")
+
+    def _any_finished(self) -> bool:
+        return self.storage.get_n_trials(self.study_id, TrialState.COMPLETE) > 0
 
     def _call(self, trial: optuna.Trial) -> tuple[Any, bool]:
         """Return what the function returned, and whether it pruned its trial instead."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ notes = logging.getLogger("tuner.notes")
 
 LEAVE_SECONDS = 20.0
 """How long workers may take to checkpoint and leave before they are killed."""
+CAREFUL_RESTARTS = 2
+"""From so many on, with no trial ended in between, a worker is careful: it may have died before it had a trial."""
 MOST_RESTARTS = 10
 """A worker that dies so often without a word, while no trial of the study ends, is not started again."""
 
@@ -41,6 +43,8 @@ class WorkerSettings:
     """Unix time at which it leaves."""
     workers: int
     """How many workers this machine has for the study."""
+    careful: bool = False
+    """It takes the place of several that died: it builds no network but a trial's, and one at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +144,9 @@ class Launcher:
             departure = process.departure or _lost(process, code)
             if process.departure is None and not self._leaving and self._may_restart(process):
                 self._on_loss(process.settings, process.popen, process.popen.gone or how_it_ended(code))
-                self._processes.append(_start(process.settings, self._tell, self._source.take()))
+                careful = process.settings.careful or self._restarts[process.settings.index] >= CAREFUL_RESTARTS
+                settings = replace(process.settings, careful=careful)
+                self._processes.append(_start(settings, self._tell, self._source.take()))
                 continue
             self.departures.append(departure)
             if departure.exit_code not in (0, 130, 143):

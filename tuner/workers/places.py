@@ -50,13 +50,18 @@ def places(
     So many as fill the memory are enough, by what the largest of those that were drawn takes.
     """
     on_gpu = device.type == "cuda"
+    most = MOST_ON_GPU if on_gpu else MOST
+    if trials is not None:
+        most = min(most, trials // (SHARE_IN_FLIGHT * max(1, workers)))
+    if most <= 1:
+        return 1
     chance = _Chance(random.Random(0))
     shapes: Counter[object] = Counter()
     largest: Member | None = None
     for _ in range(DRAWN):
         try:
             member = make(space.suggest(chance))
-        except Exception:  # noqa: BLE001 - an objective that fails is met, and told of, by its trials
+        except (Exception, SystemExit):  # noqa: BLE001 - an objective that fails is met, and told of, by its trials
             return 1
         if member.layout.size > (LARGE_ON_GPU if on_gpu else LARGE):
             return 1
@@ -64,10 +69,7 @@ def places(
         if len(shapes) * ALIKE > DRAWN:
             return 1
         largest = max(largest, member, key=lambda one: one.layout.size if one else 0)
-    most = MOST_ON_GPU if on_gpu else MOST
-    if trials is not None:
-        most = min(most, trials // (SHARE_IN_FLIGHT * max(1, workers)))
-    if most <= 1 or largest is None:
+    if largest is None:
         return 1
     return max(1, min(most, _fitting(largest, dataset, device, workers)))
 

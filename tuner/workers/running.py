@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -13,12 +13,13 @@ from optuna.trial import TrialState
 import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
-from tuner.errors import ObjectiveError, TunerError
+from tuner.errors import ObjectiveError, StudyNotFoundError, TunerError
 from tuner.workers.launcher import BUDGET_SPENT, INTERRUPTED, STOPPED, TIME_IS_UP, Departure, Launcher, WorkerSettings
 from tuner.workers.planning import Machine
 from tuner.workers.processes import Processes, lives, open_processes
 
 if TYPE_CHECKING:
+    from storage import SQLStorage
     from tuner.results import Results
     from tuner.spec import StudySpec
     from tuner.workers.processes import Process
@@ -67,7 +68,7 @@ def run(
 
     Raises:
         TunerError: when a worker met an error that is not one of a single trial.
-        KeyboardInterrupt: on Ctrl-C, once the workers have left.
+        KeyboardInterrupt: on Ctrl-C, or when the objective's own code raises it, once the workers have left.
     """
     spec = results.spec
     assert spec is not None
@@ -90,6 +91,43 @@ def run(
         )
         for index, (device, threads) in enumerate(places)
     ]
+    with noticing_deletion(storage, results.name):
+        _run(results, settings, deadline, observer=observer, joining=joining, processes=processes)
+
+
+@contextlib.contextmanager
+def noticing_deletion(storage: SQLStorage, name: str) -> Iterator[None]:
+    """Tell what fails for want of the study from other errors: plain Optuna deletes studies that are worked on.
+
+    Raises:
+        StudyNotFoundError: when it was deleted.
+    """
+    try:
+        yield
+    except KeyError:
+        if _is_there(storage, name):
+            raise
+        raise StudyNotFoundError(f"study '{name}' was deleted while it ran: nothing of it is left") from None
+
+
+def _is_there(storage: SQLStorage, name: str) -> bool:
+    try:
+        storage.get_study_id_from_name(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _run(
+    results: Results,
+    settings: list[WorkerSettings],
+    deadline: float | None,
+    *,
+    observer: Observer | None,
+    joining: bool,
+    processes: Processes,
+) -> None:
+    storage = results.storage
     reason = INTERRUPTED
     free_the_dead(results)
     launcher = Launcher(
@@ -102,9 +140,9 @@ def run(
         with launcher:
             _watch(launcher, processes, results, deadline, observer)
         reason = _reason(launcher.departures)
-    except StorageUnreachableError:
+    except StorageUnreachableError as error:
         storage.database.patience = LAST_WORDS_SECONDS
-        raise
+        raise tuner.errors.StorageUnreachableError(str(error)) from error
     finally:
         with contextlib.suppress(StorageUnreachableError):
             free_the_dead(results)
@@ -112,6 +150,8 @@ def run(
                 storage.set_study_user_attr(results.study_id, attributes.STOPPED, reason)
             storage.flush()
     _raise_error(launcher.departures)
+    if all(departure.reason == INTERRUPTED for departure in launcher.departures):  # by none of us
+        raise KeyboardInterrupt
     if observer is not None:
         observer(results)
 

@@ -60,6 +60,7 @@ class TrainableWorker(Worker):
         device: str,
         leaving: Leaving,
         workers: int = 1,
+        careful: bool = False,
     ) -> None:
         self.trainable = loaded.trainable
         self.space = loaded.space
@@ -73,20 +74,20 @@ class TrainableWorker(Worker):
         super().__init__(storage, study_id, spec, strategy, leaving)
         self.start = WarmStart.of(spec.model)
         self.cohort = Cohort(self.dataset, self.metrics, device=device)
-        self.places = Places(
-            spec.training.cohort
-            or places(
-                self.space,
-                lambda params: self._make(0, params),
-                self.dataset,
-                trials=spec.budget.trials,
-                workers=workers,
-                device=self.cohort.device,
-            )
-        )
+        self.places = Places(spec.training.cohort or (1 if careful else self._likely_places(workers)))
         self.running: dict[int, Running] = {}
         self.checkpoints = Checkpoints(open_store(storage, study_id, spec))
         self._constants: WeakKeyDictionary[Dataset, dict[Loss, Constant]] = WeakKeyDictionary()
+
+    def _likely_places(self, workers: int) -> int:
+        return places(
+            self.space,
+            lambda params: self._make(0, params),
+            self.dataset,
+            trials=self.spec.budget.trials,
+            workers=workers,
+            device=self.cohort.device,
+        )
 
     def advance(self) -> bool:
         claimed = self._fill()
@@ -119,7 +120,7 @@ class TrainableWorker(Worker):
             self._join(claim, trial, checkpoint)
         except StorageError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the objective's code raises ends its trial only
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what the objective's code raises ends its trial
             self.tell_failure(trial, error)
 
     def _join(self, claim: Claim, trial: optuna.Trial, checkpoint: Checkpoint | None) -> None:
@@ -144,7 +145,7 @@ class TrainableWorker(Worker):
         """Train the cohort one epoch, write what came of it, and let go who is done."""
         try:
             results = self.cohort.epoch()
-        except Exception as error:  # noqa: BLE001 - see _fill
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - see _begin
             self._blame(error)
             return
         self._drop_lost()
@@ -171,7 +172,7 @@ class TrainableWorker(Worker):
     def _checkpoint(self) -> None:
         self.checkpoints.save({running.claim.trial_id: running.member for running in self.running.values()})
 
-    def _blame(self, error: Exception) -> None:
+    def _blame(self, error: BaseException) -> None:
         """Fail the trial that raised; of several, nobody knows which did: they begin again in a smaller cohort."""
         if failures.is_out_of_memory(error):
             self.places.out_of_memory(len(self.running))
@@ -240,7 +241,7 @@ class TrainableWorker(Worker):
             self._note_worth(running, result)
         except StorageError:
             raise
-        except Exception as error:  # noqa: BLE001 - what the trial reached counts, though it cannot be judged
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what the trial reached counts, though not judged
             running.trial.set_user_attr(attributes.NOT_ASSESSED, f"{type(error).__name__}: {error}")
         values = self._values_at(running, result.best_epoch or result.epoch)
         if not (result.stopped or result.finished):

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from storage import LeaseLostError, StorageUnreachableError
 from tuner import attributes, failures
-from tuner.errors import ObjectiveError
+from tuner.errors import ObjectiveError, TunerError
 from tuner.search import stopping, strategies
 from tuner.search.pruning import at_scale
 from tuner.training.randomness import derive
@@ -160,7 +160,8 @@ class Worker(ABC):
         Raises:
             ObjectiveError: when the study's first trials all failed in this way.
         """
-        failure = failures.describe(error)
+        # what we say of the objective needs no traceback: it would be ours
+        failure = failures.describe(error.with_traceback(None) if isinstance(error, TunerError) else error)
         trial.set_user_attr(attributes.FAILURE, failure)
         out_of_memory = failure["class"] == attributes.OUT_OF_MEMORY
         self.study.tell(trial, state=TrialState.PRUNED if out_of_memory else TrialState.FAIL)

@@ -98,6 +98,7 @@ CASES = [
         rows(GOOD), [*TABLE, "-S", "search.sampler_options.seeds=1"], 2, "did you mean 'seed'", id="sampler option"
     ),
     pytest.param(rows(GOOD), [*TABLE, "-S", "training.device=cuda:9"], 2, "cuda:9", id="absent GPU"),
+    pytest.param(rows(GOOD), [*TABLE, "-S", "training.device=gpu"], 2, "write auto, cpu, cuda", id="unknown device"),
     pytest.param(rows(GOOD), [*TABLE, "--trials", "-5"], 2, "-5", id="negative trials"),
     pytest.param(rows(GOOD), [*TABLE, "--timeout", "soon"], 2, "soon", id="no duration"),
     pytest.param(rows(GOOD), [*TABLE, "--workers", "0"], 2, "0", id="no workers"),
@@ -105,7 +106,7 @@ CASES = [
     pytest.param(study_file("[traning]\n"), ["study.toml"], 2, "did you mean 'training'", id="typo in a study file"),
     pytest.param(study_file("epochs = ["), ["study.toml"], 2, "not valid TOML", id="broken TOML"),
     pytest.param(file("study.yaml", "a: [1\n"), ["study.yaml"], 2, "not valid YAML", id="broken YAML"),
-    pytest.param(rows(GOOD), [*TABLE, "--storage", "postgres//x"], 1, "storage", id="no URL"),
+    pytest.param(rows(GOOD), [*TABLE, "--storage", "postgres//x"], 2, "storage", id="no URL"),
     pytest.param(
         rows(GOOD), [*TABLE, "--storage", "sqlite:///absent/dir/x.db"], 6, "absent", id="storage in no folder"
     ),

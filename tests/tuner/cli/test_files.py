@@ -93,6 +93,69 @@ def test_check_runs_a_plain_function_once(run: Run) -> None:
     assert "one call" in result.stdout
 
 
+UNDEFINED = """
+import torch
+from torch import nn
+
+from tuner import Trainable
+from tuner.metrics import Metric
+from tuner.training import CrossEntropy, Dataset, Loss, Part
+
+
+class Mine(Trainable):
+    def load(self):
+        part = Part(inputs=(torch.eye(8),), targets=torch.arange(8) % 2)
+        return Dataset(training=part, validation=part)
+
+    def network(self, params):
+        return nn.Linear(8, 2)
+
+    def loss(self, params):
+        return CrossEntropy()
+
+
+class NoNumber(Loss):
+    name = "no_number"
+
+    def __call__(self, outputs, targets):
+        return outputs.sum((1, 2)) * torch.nan
+
+
+class LossLess(Mine):
+    def loss(self, params):
+        return NoNumber()
+
+
+class Undefined(Metric):
+    def __call__(self, outputs, targets):
+        return outputs.sum((1, 2)) * torch.nan
+
+
+class ScoreLess(Mine):
+    def metrics(self):
+        return [Undefined(name="share", task="classification", direction="maximize", description="of nothing")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        (
+            "LossLess",
+            "training_loss is nan, validation_loss is nan after training with the usual configuration; look",
+        ),
+        ("ScoreLess", "share is nan after training with the usual configuration; trials without a value fail"),
+    ],
+)
+def test_check_says_what_is_no_number_and_that_it_is_not_ready(run: Run, name: str, found: str) -> None:
+    Path("mine.py").write_text(UNDEFINED)
+    result = run("check", f"mine.py:{name}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: mine.py:{name}: {found}")
+    assert "is ready" not in result.stderr
+    assert run("check", "mine.py:Mine").exit_code == 0
+
+
 def test_check_shows_the_objectives_own_traceback(run: Run) -> None:
     Path("mine.py").write_text(OBJECTIVE)
     result = run("check", "mine.py:broken")

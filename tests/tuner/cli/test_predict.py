@@ -5,7 +5,9 @@ import io
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -97,8 +99,9 @@ def test_programs_get_every_digit_and_people_as_many_as_they_read(kept: str, run
     command = ("predict", "cells", "new.csv", "--probabilities")
     whole = load_model("cells").predict("new.csv", probabilities=True)["p(yes)"].to_list()
     assert any(share != round(share, 12) for share in whole)
-    assert [row["p(yes)"] for row in json.loads(run(*command, "-o", "json").stdout)] == whole
-    assert [row["p(yes)"] for row in yaml.safe_load(run(*command, "-o", "yaml").stdout)] == whole
+    readers: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": yaml.safe_load}
+    for form, read in readers.items():
+        assert [row["p(yes)"] for row in read(run(*command, "-o", form).stdout)] == whole
     rows = csv.DictReader(io.StringIO(run(*command).stdout))
     assert [float(row["p(yes)"]) for row in rows] == whole
     _, *lines = run(*command, "-o", "table").stdout.splitlines()

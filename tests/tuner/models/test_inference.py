@@ -142,6 +142,9 @@ def test_columns_of_the_data_stand_before_the_answers_and_keep_their_names(messy
     assert whole.columns[0] == "customer_id"
     assert whole.columns[-2:] == ["left", "predicted left"]
     assert whole["customer_id"].to_list() == pl.read_csv(folder / "new.csv")["customer_id"].to_list()
+    again = found.model.predictions(whole).with_data()
+    assert again.columns == [*whole.columns, "predicted predicted left"]
+    assert again["predicted left"].to_list() == again["predicted predicted left"].to_list()
 
 
 @pytest.mark.parametrize(

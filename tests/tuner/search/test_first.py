@@ -233,7 +233,8 @@ def test_what_is_no_list_of_configurations_is_refused(tmp_path: Path, first: Any
 def test_what_tries_every_combination_takes_none(tmp_path: Path, sampler: str) -> None:
     with pytest.raises(SpecError, match=f"sampler = '{sampler}' tries every combination, in its own order; leave one"):
         studies.create(tmp_path, search={"sampler": sampler, "first": [{"depth": 2}]})
-    studies.create(tmp_path, search={"sampler": sampler, "first": []})
+    space = {"learning_rate": [0.1, 0.2], "momentum": 0.5, "l1": 0.0, "l2": 0.0, "dropout": 0.0, "warmup": 0.0}
+    studies.create(tmp_path, space=space, search={"sampler": sampler, "first": []})
 
 
 def test_a_setting_holds_configurations_as_a_study_file_does(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def started(folder: Path, trials: int, workers: int, storage: str | None = None)
         f"from tuner import study; study.start('iris', trials={trials}, workers={workers}, "
         f"settings={SLOW!r}, storage={storage or url(folder)!r})"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, cwd=folder)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, cwd=folder, start_new_session=True
+    )
     try:
         yield process
     finally:
@@ -106,6 +108,16 @@ def test_a_study_whose_launcher_ends_leaves_nothing_behind_and_is_resumed(tmp_pa
     check_complete(study.resume("iris", workers=2, storage=url(tmp_path)), 3)
 
 
+def test_a_terminal_that_is_closed_costs_no_epoch(tmp_path: Path) -> None:
+    with started(tmp_path, 1, 1) as process:
+        results = running(url(tmp_path), 1)
+        os.killpg(process.pid, signal.SIGHUP)
+        wait_for(lambda: not results.storage.list_workers(results.study_id), 30)
+    newest, *_ = results.storage.study_checkpoints(results.study_id)
+    assert newest.epoch == results.epochs(0)[-1].epoch
+    assert results.status().counts["interrupted"] == 1
+
+
 CRASHING = """
 import os, signal
 
@@ -130,6 +142,56 @@ def test_an_objective_that_always_takes_its_worker_with_it_ends_the_study(tmp_pa
     (tmp_path / "own.py").write_text("import os\n\ndef objective(trial):\n    os._exit(3)\n")
     with pytest.raises(TunerError, match=r"the same way in every trial so far: 3 workers .* exit code 3"):
         study.start(f"{tmp_path / 'own.py'}:objective", trials=20, workers=1, storage=url(tmp_path))
+
+
+FATAL = """
+import os
+
+import torch
+from torch import nn
+
+from tuner import Trainable
+from tuner.training import CrossEntropy, Dataset, Part
+
+
+class Fatal(Trainable):
+    def load(self):
+        part = Part(inputs=(torch.eye(8),), targets=torch.arange(8) % 2)
+        return Dataset(training=part, validation=part)
+
+    def network(self, params):
+        if params["learning_rate"] > 0.05:
+            os._exit(7)
+        return nn.Linear(8, 2)
+
+    def loss(self, params):
+        return CrossEntropy()
+"""
+
+
+@pytest.mark.parametrize("cohort", [None, 8])
+def test_a_network_that_takes_its_worker_with_it_costs_no_other_trial(tmp_path: Path, cohort: int | None) -> None:
+    (tmp_path / "own.py").write_text(FATAL)
+    settings = ["training.epochs=1", "search.sampler=random", "space.learning_rate=1e-3..0.06"]
+    settings += [f"training.cohort={cohort}"] if cohort else []
+    name = f"{tmp_path / 'own.py'}:Fatal"
+    results = study.start(name, trials=16, workers=1, settings=settings, storage=url(tmp_path))
+    rows = results.trials()
+    fatal = {row.number for row in rows if row.state == "failed"}
+    assert 0 < len(fatal) < 16
+    assert all(row.params["learning_rate"] <= 0.05 for row in rows if row.number not in fatal)
+    reason = "3 workers in a row died with it; the last ended with exit code 7"
+    assert {row.attributes[attributes.FAILURE]["reason"] for row in rows if row.number in fatal} == {reason}
+
+
+def test_an_objective_that_interrupts_itself_interrupts_the_study(tmp_path: Path) -> None:
+    code = "def objective(trial):\n    if trial.number == 2:\n        raise KeyboardInterrupt\n    return 1.0\n"
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(KeyboardInterrupt):
+        study.start(f"{tmp_path / 'own.py'}:objective", trials=5, workers=1, storage=url(tmp_path))
+    results = study.load("own", storage=url(tmp_path))
+    assert [row.state for row in results.trials()] == ["finished", "finished", "interrupted"]
+    assert results.status().stopped == "interrupted"
 
 
 def test_everything_killed_at_once_is_resumed(tmp_path: Path) -> None:
@@ -175,10 +237,15 @@ def test_workers_share_cores_and_devices(
     assert plan_workers(machine, workers=workers, trials=trials, device=device) == plan
 
 
-@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0")])
+@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0"), (1, "gpu")])
 def test_an_impossible_plan_is_refused(workers: int, device: str) -> None:
     with pytest.raises(UsageError):
         plan_workers(Machine(cores=2, gpus=0), workers=workers, trials=None, device=device)
+
+
+def test_a_device_that_torch_does_not_know_is_refused_with_those_that_may_be_written() -> None:
+    with pytest.raises(UsageError, match=r"device = 'cuda:x': there is no such device here; write auto, cpu, cuda or"):
+        plan_workers(Machine(cores=2, gpus=1), workers=None, trials=None, device="cuda:x")
 
 
 def test_a_worker_of_another_container_is_not_taken_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def test_a_study_spends_its_budget_and_notes_what_each_trial_is_worth(tmp_path: 
             "overfits",
             "overfits slightly",
             "overconfident",
+            "underconfident",
             "learned nothing",
         }
         assert {"loss", "accuracy", "f1", "fpr", "roc_auc"} <= noted[attributes.VALIDATION].keys()
@@ -318,6 +319,11 @@ class Blobs(Trainable):
 class Broken(Blobs):
     def network(self, params):
         return self.misspelt
+
+
+class Exits(Blobs):
+    def network(self, params):
+        raise SystemExit(7)
 """
 
 
@@ -357,7 +363,9 @@ def test_a_function_that_prunes_has_its_reports_kept(tmp_path: Path, objectives:
     assert [epoch.epoch for epoch in results.epochs(0)] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("name", "error"), [("broken", "ZeroDivisionError"), ("Broken", "AttributeError")])
+@pytest.mark.parametrize(
+    ("name", "error"), [("broken", "ZeroDivisionError"), ("Broken", "AttributeError"), ("Exits", "SystemExit: 7")]
+)
 def test_the_same_error_in_the_first_trials_stops_the_study_with_its_traceback(
     tmp_path: Path, objectives: Path, name: str, error: str
 ) -> None:
