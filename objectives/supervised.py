@@ -130,7 +130,7 @@ class Supervised(Trainable):
         target = self.target
         if target.task == "classification":
             return class_columns(target.columns[0], target.classes, outputs, probabilities=probabilities)
-        return number_columns(self.decode(outputs), target.columns, target.scales, probabilities=probabilities)
+        return number_columns(self.decode(outputs), target.columns, probabilities=probabilities)
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Return the metrics; for classes the accuracy too, and of several targets the first metric of each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -40,14 +40,22 @@ class Unwritten:
     values: list[float] | None = None
     completed: datetime | None = None
 
-    def merge(self, later: Unwritten) -> None:
-        """Take over what was written later, which wins."""
-        for name in ("params", "reports", "user_attrs", "system_attrs", "epochs", "checkpoints"):
-            getattr(self, name).update(getattr(later, name))
-        self.progressed |= later.progressed
-        self.token = later.token if later.token is not None else self.token
-        if later.state is not None:
-            self.state, self.values, self.completed = later.state, later.values, later.completed
+    def before(self, later: Unwritten) -> Unwritten:
+        """Return both as one; where both say something, the later one counts. Neither is changed."""
+        told = later if later.state is not None else self
+        return Unwritten(
+            token=later.token if later.token is not None else self.token,
+            params=self.params | later.params,
+            reports=self.reports | later.reports,
+            user_attrs=self.user_attrs | later.user_attrs,
+            system_attrs=self.system_attrs | later.system_attrs,
+            epochs=self.epochs | later.epochs,
+            checkpoints=self.checkpoints | later.checkpoints,
+            progressed=self.progressed or later.progressed,
+            state=told.state,
+            values=told.values,
+            completed=told.completed,
+        )
 
 
 class HeldTrial:
@@ -91,19 +99,25 @@ class HeldTrial:
         self._shared = None
         self._trial.intermediate_values[step] = value
 
-    def set_user_attr(self, key: str, value: Any) -> None:
+    def set_user_attr(self, key: str, text: str) -> None:
+        """Keep an attribute as it will be read again, given its JSON."""
         self._shared = None
-        self._trial.user_attrs[key] = value
+        self._trial.user_attrs[key] = json.loads(text)
 
-    def set_system_attr(self, key: str, value: Any) -> None:
+    def set_system_attr(self, key: str, text: str) -> None:
         self._shared = None
-        self._trial.system_attrs[key] = value
+        self._trial.system_attrs[key] = json.loads(text)
 
     def tell(self, state: TrialState, values: Sequence[float] | None, completed: datetime) -> None:
         self._shared = None
         self._trial.state = state
         self._trial._values = None if values is None else list(values)
         self._trial.datetime_complete = completed
+
+    def untell(self) -> None:
+        """Forget the end: the database refused it."""
+        self._shared = None
+        self._trial.state, self._trial._values, self._trial.datetime_complete = TrialState.RUNNING, None, None
 
     def rewind(self, step: int | None) -> None:
         """Forget the reports after the step, or all of them."""
@@ -138,19 +152,15 @@ def write(database: Database, connection: Connection, pending: Mapping[int, Unwr
     return lost, finished
 
 
-def shortcut(pending: Mapping[int, Unwritten], *, durable: bool) -> Shortcut[tuple[set[int], set[int]]] | None:
-    """Return :func:`write` for the case that every trial is still held and its rows are new.
-
-    None where not all of the trials are leased.
-    """
-    tokens = {trial_id: entry.token for trial_id, entry in pending.items() if entry.token is not None}
-    if not tokens or len(tokens) < len(pending):
-        return None
-    fence = {"trials": direct.array(tokens), "tokens": direct.array(tokens.values()), "all": len(tokens)}
+def shortcut(pending: Callable[[], Mapping[int, Unwritten]], *, durable: bool) -> Shortcut[tuple[set[int], set[int]]]:
+    """Return :func:`write` for the case that every trial is leased, still held, and its rows are new."""
 
     def commands() -> tuple[Command]:
+        changes = pending()
+        tokens = {trial_id: entry.token for trial_id, entry in changes.items() if entry.token is not None}
+        fence = {"trials": direct.array(tokens), "tokens": direct.array(tokens.values()), "all": len(tokens)}
         guard = Guard(query=_LOCK_ALL_HELD if durable else _LOCK_ALL_HELD_LAZILY, values=fence)
-        return (bulk.all_at_once(_changes(pending), guard),)
+        return (bulk.all_at_once(_changes(changes), guard),)
 
     return Shortcut(commands=commands, result=lambda rows: (set(), set()) if rows[0][0] else None)
 

@@ -39,11 +39,22 @@ class StudyCache:
         self.looked_at_open = -math.inf
         self.others: list[FrozenTrial] = []  # open trials of other workers, as of then
         self.loaded = False
+        self.key: str | None = None  # the study's, once it is known
         self._by_state: dict[TrialState, list[FrozenTrial]] = {
             TrialState.COMPLETE: [],
             TrialState.PRUNED: [],
             TrialState.FAIL: [],
         }
+
+    def check_key(self, key: str | None) -> None:
+        """Notice that another study has the id: SQLite gives the one of a deleted study to the next.
+
+        Raises:
+            KeyError: the study that is known here is gone.
+        """
+        if self.key is not None and key != self.key:
+            raise KeyError("the study was deleted, and another one has its id")
+        self.key = key
 
     def add_finished(self, trial: FrozenTrial) -> None:
         """Keep a finished trial."""

@@ -46,7 +46,7 @@ class Coordination(Progress):
         """
         if k < 1:
             return []
-        self._need_our_tables()
+        self.prepare()
         terms = self._terms()
         tries = 0
         begun = datetime.now()
@@ -57,7 +57,8 @@ class Coordination(Progress):
         def work(connection: Connection) -> tuple[list[FrozenTrial], dict[int, int]]:
             nonlocal tries
             tries += 1
-            budget, stop = leases.lock_study(connection, study_id)
+            budget, stop, key = leases.lock_study(connection, study_id)
+            self._cache(study_id).check_key(key)
             if tries > 1 and (earlier := leases.recall(connection, terms.token)):
                 begun_before.update(earlier)
                 losses.update(leases.losses(connection, earlier))
@@ -126,6 +127,7 @@ class Coordination(Progress):
             if not held:
                 self._lose({trial_id})
                 raise LeaseLostError([trial_id])
+            self._writer.not_yet_on_disk.forget(trial_id)
             self._held[trial_id].rewind(epoch)
 
     def _terms(self) -> Terms:
@@ -150,7 +152,7 @@ class Coordination(Progress):
 
     def _create(self, study_id: int, template: FrozenTrial | None) -> int:
         """Insert a trial, held where it is running; the budget does not count here (Optuna's own ask)."""
-        self._need_our_tables()
+        self.prepare()
         terms = self._terms()
         begun = datetime.now() if template is None else template.datetime_start
         tries = 0
@@ -199,7 +201,7 @@ class Coordination(Progress):
 
     def _pop_waiting(self, study_id: int, trial_id: int) -> bool:
         """Lease one waiting trial for Optuna's own ask; begun before, it starts again from nothing."""
-        self._need_our_tables()
+        self.prepare()
         terms = self._terms()
 
         def work(connection: Connection) -> list[FrozenTrial]:
@@ -239,32 +241,35 @@ class Coordination(Progress):
         Raises:
             DuplicatedStudyError: the name is taken.
         """
-        self._need_our_tables()
+        self.prepare()
         new = studies.NewStudy(
             name=name, directions=directions, user_attrs=user_attrs, system_attrs=system_attrs, budget=budget
         )
         return self.database.write(lambda c: studies.create_whole(c, new))
 
-    def amend_study(self, study_id: int, amend: Callable[[int | None], Amended]) -> None:
+    def amend_study(self, study_id: int, amend: Callable[[int | None, Mapping[str, Any]], Amended]) -> None:
         """Change user attributes and budget of a study in one transaction; what others change waits for it.
 
-        ``amend`` gets the budget as it stands; it may be called again if the transaction is.
+        ``amend`` gets the budget and the user attributes as they stand; it may be called again if the transaction is.
 
         Raises:
             KeyError: there is no such study.
         """
-        self._need_our_tables()
-        before: Amended | None = None
+        self.prepare()
+        written: tuple[int | None, dict[str, str]] | None = None
 
         def work(connection: Connection) -> None:
-            nonlocal before
+            nonlocal written
             leases.lock_study(connection, study_id)
             budget = studies.get_ours(connection, study_id, "budget")  # as it is now that nobody else changes it
-            if before is None or before.budget != budget:  # else it was done, and only the answer was lost
-                before = amend(budget)
-            texts = {key: to_json(value) for key, value in before.user_attrs.items()}
+            kept = studies.attributes(connection, schema.study_user_attributes, study_id)
+            if written is not None and written == (budget, {key: to_json(kept.get(key)) for key in written[1]}):
+                return  # it was done, and only the answer was lost
+            amended = amend(budget, kept)
+            texts = {key: to_json(value) for key, value in amended.user_attrs.items()}
             studies.write_attributes(connection, schema.study_user_attributes, study_id, texts)
-            studies.set_ours(connection, study_id, "budget", before.budget)
+            studies.set_ours(connection, study_id, "budget", amended.budget)
+            written = amended.budget, texts
 
         self.database.write(work)
 
@@ -302,7 +307,7 @@ class Coordination(Progress):
         return leases.seconds_now(self.database, connection)
 
     def _set_ours(self, study_id: int, column: str, value: Any) -> None:
-        self._need_our_tables()
+        self.prepare()
         self.database.write(lambda c: studies.set_ours(c, study_id, column, value))
 
     def _get_ours(self, study_id: int, column: str) -> Any:
@@ -314,7 +319,7 @@ class Coordination(Progress):
 
     def register_worker(self, study_id: int, *, name: str) -> int:
         """Note that this process works on the study, and return its worker id."""
-        self._need_our_tables()
+        self.prepare()
         self._worker_id = self.database.write(lambda c: studies.add_worker(self.database, c, study_id, name))
         self._keep()
         return self._worker_id
@@ -334,7 +339,7 @@ class Coordination(Progress):
             if died:
                 leases.note_loss(connection, left, died)
 
-        self._need_our_tables()
+        self.prepare()
         self.database.write(work)
 
     def list_workers(self, study_id: int) -> list[WorkerRecord]:

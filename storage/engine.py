@@ -31,6 +31,8 @@ _FIRST_PAUSE = 0.05  # seconds; doubled after every failure
 _LONGEST_PAUSE = 2.0  # seconds
 _SAY_AFTER = 1.0  # seconds of waiting before a person is told
 _LAZY = "SET LOCAL synchronous_commit = off"  # PostgreSQL: this transaction reaches the disk soon, not at once
+_IDLE_IN_TRANSACTION = 10_000  # ms after which PostgreSQL takes locks from a process that was stopped in a transaction
+_the_parents: list[Any] = []  # after a fork: what closes a connection, as dropping it does, closes it for the parent
 _BUSY_TIMEOUT = 5.0  # seconds of SQLite's own wait before it hands the wait to us
 
 
@@ -149,6 +151,7 @@ class Database:
 
     def forget_connection(self) -> None:
         """Leave the connection to the parent process after a fork."""
+        _the_parents.append((self._connection, self._engine))
         self._lock = threading.RLock()
         self._connection, self._engine, self._durable = None, None, None
 
@@ -243,8 +246,7 @@ class Database:
             sqlite_file.check_place(self.url.database, self.create, self.safe_url)
             return create_engine("sqlite://", **options)
         engine = create_engine(self.url, connect_args=self._connect_arguments(), **options)
-        if self.dialect == "mysql":
-            event.listen(engine, "connect", _set_up_mysql)
+        event.listen(engine, "connect", _set_up_mysql if self.dialect == "mysql" else _set_up_postgresql)
         return engine
 
     def _busy_timeout(self) -> float:
@@ -277,6 +279,12 @@ def _command(connection: Connection, statement: str) -> Any:
 def _alone(connection: Connection, command: Command) -> list[Row]:
     """Execute a statement that is a transaction of its own, in one round trip, and return its rows."""
     return direct.fetch(connection, command.statement, command.values)
+
+
+def _set_up_postgresql(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}")
+    connection.commit()
 
 
 def _set_up_mysql(connection: Any, _: Any) -> None:

@@ -62,6 +62,7 @@ _POSTGRESQL_STATES = {
     "57P01": Failure.UNREACHABLE,  # shut down by the administrator
     "57P02": Failure.UNREACHABLE,
     "57P03": Failure.UNREACHABLE,  # starting up
+    "25P03": Failure.UNREACHABLE,  # this process stood still in a transaction
     "25006": Failure.READ_ONLY,
     "28P01": Failure.REFUSED,
     "28000": Failure.REFUSED,
@@ -79,6 +80,12 @@ _MYSQL_CODES = {
     1044: Failure.REFUSED,
     1045: Failure.REFUSED,
     1049: Failure.REFUSED,
+    2002: Failure.UNREACHABLE,  # from here on it is the client that says so
+    2003: Failure.UNREACHABLE,
+    2006: Failure.UNREACHABLE,  # the server has gone away
+    2013: Failure.UNREACHABLE,  # … during a query
+    2055: Failure.UNREACHABLE,
+    0: Failure.UNREACHABLE,  # PyMySQL on a connection that broke before
 }
 
 

@@ -1,5 +1,4 @@
-"""What one process holds: its leased trials in memory, their unwritten changes, and the thread that writes
-them behind and renews the leases."""
+"""What one process holds: its leased trials in memory, and the thread that writes them behind and renews the leases."""
 
 from __future__ import annotations
 
@@ -9,21 +8,21 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from storage import buffer, keeper, leases, migration, schema, studies
+from storage import keeper, leases, migration, studies
 from storage.buffer import HeldTrial, Unwritten
 from storage.cache import StudyCache
 from storage.engine import PATIENCE, Database
-from storage.errors import LeaseLostError, StorageError
+from storage.errors import LeaseLostError
+from storage.writer import Writer, Written
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from storage.pending import Pending
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ LEASE = 60.0  # seconds without a sign of life after which a trial is free for o
 class Holder:
     """Held trials, buffered writes, leases. :class:`storage.SQLStorage` adds Optuna's interface to it.
 
-    Locks are taken in the order flush, memory, database; nothing that runs inside the database takes another.
+    Locks are taken in the order writer, memory, database; nothing that runs inside the database takes another.
     """
 
     def __init__(
@@ -62,12 +61,10 @@ class Holder:
 
     def _reset(self) -> None:
         self._memory = threading.RLock()
-        self._flushing = threading.RLock()
+        self._writer = Writer(self.database, self._memory)
         self._held: dict[int, HeldTrial] = {}
-        self._pending: dict[int, Unwritten] = {}
-        self._pending_attrs: dict[tuple[str, int, str], str] = {}  # (table, study id, key): JSON
         self._caches: dict[int, StudyCache] = {}
-        self._on_its_way = False  # something is committed that may not be on disk yet
+        self._refused: dict[int, Exception] = {}  # of whom the database did not take something, till somebody hears
         self._lost: set[int] = set()
         self._given_back: set[int] = set()
         self._worker_id: int | None = None
@@ -108,7 +105,7 @@ class Holder:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Make every write inside one transaction, on disk at exit.
+        """Make the writes of this thread inside one transaction, on disk at exit, unless another thread flushes.
 
         A trial whose lease turns out to be lost at exit gets nothing and appears in :meth:`lost`; the others
         are written. What was recorded before an exception is written too.
@@ -124,113 +121,65 @@ class Holder:
             with self._memory:
                 self._batches -= 1
             if depth == 0:
-                self._flush(durable=True)
+                self.flush()
 
     def flush(self) -> None:
-        """Write what is buffered; it is on disk on return."""
+        """Write what is buffered; it is on disk on return.
+
+        Raises:
+            StorageError: the database refused something of a trial, which is dropped; the rest is written.
+        """
         self._flush(durable=True)
+        with self._memory:
+            refused = self._refused.popitem()[1] if self._refused else None
+        if refused is not None:
+            raise refused
 
     def _batching(self) -> bool:
         return getattr(self._in_batch, "depth", 0) > 0
 
+    @property
+    def _pending(self) -> Pending:
+        return self._writer.pending
+
     def _unwritten(self, trial_id: int, token: int | None) -> Unwritten:
-        entry = self._pending.get(trial_id)
+        entry = self._pending.trials.get(trial_id)
         if entry is None:
-            entry = self._pending[trial_id] = Unwritten(token=token)
+            entry = self._pending.trials[trial_id] = Unwritten(token=token)
             if token is not None:
                 self._keep()  # the thread does not rest before the entry is written
         return entry
 
-    def _flush(self, *, durable: bool) -> tuple[set[int], set[int]]:
-        """Write what is pending; return the trials that were lost, and those that were found finished."""
-        with self._flushing:
-            with self._memory:
-                pending, self._pending = self._pending, {}
-                attrs, self._pending_attrs = self._pending_attrs, {}
-            if not pending and not attrs:
-                if durable and self._on_its_way:
-                    self.database.sync()
-                    self._on_its_way = False
-                return set(), set()
-            needs_ours = any(entry.token or entry.epochs or entry.checkpoints for entry in pending.values())
-            try:
-                if needs_ours:
-                    self._need_our_tables()
-                shortcut = None if attrs else buffer.shortcut(pending, durable=durable)
-                work = partial(self._write, pending, attrs)
-                lost, finished = self.database.write(work, durable=durable, shortcut=shortcut)
-            except BaseException as error:  # Ctrl-C too: it must not take along what was pending
-                with self._memory:
-                    self._put_back(pending, attrs)
-                if not isinstance(error, Exception):
-                    raise
-                passes = isinstance(error, StorageError) and type(error) is not StorageError
-                if not passes and len(pending) > 1:
-                    return self._flush_one_by_one(durable=durable)
-                if not passes:
-                    self._discard(pending, attrs)
-                raise
-            self._on_its_way = not durable
-            with self._memory:
-                self._settle(pending, lost)
-            return lost, finished
+    def _flush(self, *, durable: bool) -> set[int]:
+        """Write what is pending; return the trials without a lease that were found finished."""
+        return self._writer.write(self, durable=durable)
 
-    def _put_back(self, pending: dict[int, Unwritten], attrs: dict[tuple[str, int, str], str]) -> None:
-        for trial_id, later in self._pending.items():
-            if trial_id in pending:
-                pending[trial_id].merge(later)
-            else:
-                pending[trial_id] = later
-        self._pending = pending
-        self._pending_attrs = attrs | self._pending_attrs
-
-    def _flush_one_by_one(self, *, durable: bool) -> tuple[set[int], set[int]]:
-        """Write the trials apart, so that what the database refuses of one sinks no other."""
-        with self._memory:
-            waiting, self._pending = self._pending, {}
-        lost: set[int] = set()
-        finished: set[int] = set()
-        refused: Exception | None = None
-        alone = [{}, *({trial_id: entry} for trial_id, entry in waiting.items())]  # attributes of studies first
-        for pending in alone:
-            with self._memory:
-                self._put_back(pending, {})
-            try:
-                newly_lost, newly_finished = self._flush(durable=durable)
-            except Exception as error:  # noqa: BLE001 - it is raised below
-                refused = error
-            else:
-                lost |= newly_lost
-                finished |= newly_finished
-        if refused is not None:
-            raise refused
-        return lost, finished
-
-    def _discard(self, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str]) -> None:
-        # The database will never take it; keeping it would keep everything after it from being written.
-        with self._memory:
-            for trial_id in list(pending):
-                self._pending.pop(trial_id, None)
-            for key in attrs:
-                self._pending_attrs.pop(key, None)
-
-    def _write(
-        self, pending: Mapping[int, Unwritten], attrs: Mapping[tuple[str, int, str], str], connection: Connection
-    ) -> tuple[set[int], set[int]]:
-        for (table, study_id, key), text in attrs.items():
-            studies.write_attributes(connection, schema.optuna_tables.tables[table], study_id, {key: text})
-        return buffer.write(self.database, connection, pending)
-
-    def _settle(self, pending: Mapping[int, Unwritten], lost: set[int]) -> None:
-        self._lose({trial_id for trial_id in lost if pending[trial_id].token is not None})
-        for trial_id, entry in pending.items():
+    def settle(self, written: Written) -> None:
+        """Take note of what was written: whose trials it is by now, and which have ended."""
+        for trial_id, entry in written.trials.items():
             held = self._held.get(trial_id)
-            if held is not None and entry.token == held.token and held.state.is_finished():
-                del self._held[trial_id]
-                self._cache(held.study_id).add_finished(held.snapshot())
-            elif entry.token is None:
+            if entry.token is None:
                 for cache in self._caches.values():
                     cache.changes = None
+            elif trial_id in written.lost:
+                if held is None or held.token == entry.token:
+                    self._lose({trial_id})
+            elif held is not None and held.token == entry.token and held.state.is_finished():
+                del self._held[trial_id]
+                self._cache(held.study_id).add_finished(held.snapshot())
+
+    def refuse(self, trial_id: int, error: Exception) -> None:
+        """Keep the error for the trial's next call. A trial that was told its end has not ended."""
+        _logger.warning("something of trial %d cannot be written: %s", trial_id, error)
+        self._refused[trial_id] = error
+        held = self._held.get(trial_id)
+        if held is not None and held.state.is_finished():
+            held.untell()
+
+    def _check_nothing_refused(self, trial_id: int) -> None:
+        error = self._refused.pop(trial_id, None)
+        if error is not None:
+            raise error
 
     # -- leases
 
@@ -288,7 +237,7 @@ class Holder:
         trial_id = trial._trial_id
         self._lost.discard(trial_id)
         self._given_back.discard(trial_id)
-        self._pending.pop(trial_id, None)  # of an earlier lease
+        self._forget(trial_id)  # what was of an earlier lease
         self._held[trial_id] = HeldTrial(trial, study_id, token, losses)
         self._cache(study_id).add_open(trial_id)
         self._keep()
@@ -296,18 +245,24 @@ class Holder:
     def _lose(self, trial_ids: set[int]) -> None:
         for trial_id in trial_ids:
             held = self._held.pop(trial_id, None)
-            self._pending.pop(trial_id, None)
+            self._forget(trial_id)
             self._lost.add(trial_id)
             if held is not None:
                 self._cache(held.study_id).add_open(trial_id)
                 self._cache(held.study_id).changes = None
                 _logger.warning("trial %d was taken over: its lease had run out", held.number)
 
+    def _forget(self, trial_id: int) -> None:
+        self._pending.trials.pop(trial_id, None)
+        self._writer.not_yet_on_disk.forget(trial_id)
+        self._refused.pop(trial_id, None)
+
     def _check_not_lost(self, trial_id: int) -> None:
         if trial_id in self._lost or trial_id in self._given_back:
             raise LeaseLostError([trial_id])
 
-    def _need_our_tables(self) -> None:
+    def prepare(self) -> None:
+        """Make the tables that are ours, where they are not there yet."""
         if not self._has_our_tables:
             migration.create_all(self.database)
             self._has_our_tables = True
@@ -331,20 +286,19 @@ class Holder:
     def write_behind(self) -> bool:
         """Write what is pending unless a batch is open; return whether there was something."""
         with self._memory:
-            busy = bool(self._pending) and not self._batches
+            busy = bool(self._pending.trials) and not self._batches
         if busy:
             self._flush(durable=False)
         return busy
 
     def unwritten(self) -> bool:
-        """Whether something waits to be written."""
-        with self._memory:
-            return bool(self._pending or self._pending_attrs)
+        """Whether something waits to be written, or is being written."""
+        return not self._writer.idle
 
     def rest(self) -> bool:
         """Let the thread go if there is nothing for it to do; a later claim or report starts another."""
         with self._memory:
-            idle = not self._held and not self._pending and self._worker_id is None
+            idle = not self._held and not self._pending.trials and self._worker_id is None
             if idle:
                 self._keeper = None
             return idle

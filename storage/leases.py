@@ -41,13 +41,13 @@ _studies, _ours = schema.studies, schema.tuner_studies
 
 
 _STUDY_AND_OURS = (
-    select(_studies.c.study_id, _ours.c.budget, _ours.c.stop_requested)
+    select(_studies.c.study_id, _ours.c.budget, _ours.c.stop_requested, _ours.c.folder)
     .join_from(_studies, _ours, _ours.c.study_id == _studies.c.study_id, isouter=True)
     .where(_studies.c.study_id == bindparam("study"))
 )
 _LOCK_STUDY = _STUDY_AND_OURS.with_for_update(key_share=True, of=_studies)
 _LOCK_WHOLE = _STUDY_AND_OURS.with_for_update()
-_WAITS = text("trials.state = 'WAITING'")  # a literal: a bound value would not match the partial index
+_WAITS = text("trials.state = 'WAITING' AND trials.state IN ('RUNNING', 'WAITING')")  # word for word as in the index
 _WAITING = (
     select(_trials.c.trial_id).where(_trials.c.study_id == bindparam("study"), _WAITS).order_by(_trials.c.trial_id)
 )
@@ -81,8 +81,17 @@ def new_token() -> int:
     return secrets.randbits(62)
 
 
-def lock_study(connection: Connection, study_id: int) -> tuple[int | None, bool]:
-    """Lock the study against other claims, plain Optuna's included; return its budget and stop flag.
+class LockedStudy(NamedTuple):
+    """What the next claim goes by."""
+
+    budget: int | None
+    stop: bool
+    key: str | None
+    """The study's own among all that ever had its id, once it has one; see :func:`storage.studies.folder`."""
+
+
+def lock_study(connection: Connection, study_id: int) -> LockedStudy:
+    """Lock the study against other claims, plain Optuna's included.
 
     Raises:
         KeyError: there is no such study.
@@ -91,7 +100,7 @@ def lock_study(connection: Connection, study_id: int) -> tuple[int | None, bool]
     row = connection.execute(query, {"study": study_id}).one_or_none()
     if row is None:
         raise KeyError(f"there is no study with id {study_id}")
-    return row[1], row[2] is not None
+    return LockedStudy(row[1], row[2] is not None, row[3])
 
 
 def recall(connection: Connection, token: int) -> set[int]:

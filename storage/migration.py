@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _UPGRADES = {
     1: (
-        "ALTER TABLE tuner_workers ADD COLUMN machine VARCHAR(512)",
-        "ALTER TABLE tuner_leases ADD COLUMN losses INTEGER DEFAULT 0 NOT NULL",
-        "ALTER TABLE tuner_leases ADD COLUMN lost_by VARCHAR(512)",
+        ("tuner_workers", "machine", "VARCHAR(512)"),
+        ("tuner_leases", "losses", "INTEGER DEFAULT 0 NOT NULL"),
+        ("tuner_leases", "lost_by", "VARCHAR(512)"),
     ),
-    2: ("ALTER TABLE tuner_leases ADD COLUMN vanished INTEGER DEFAULT 0 NOT NULL",),
+    2: (("tuner_leases", "vanished", "INTEGER DEFAULT 0 NOT NULL"),),
 }
-"""What makes our tables of one version those of the next."""
+"""The columns (table, name, type) that our tables of one version lack of those of the next."""
 
 _LOCK = 0x74756E6572  # "tuner": the number of PostgreSQL's advisory lock
 
@@ -126,8 +126,10 @@ def _upgrade(connection: Connection) -> None:
     table = schema.tuner_version
     version = int(connection.execute(select(table.c.version)).scalar_one())
     for older in range(version, schema.OUR_SCHEMA):
-        for statement in _UPGRADES[older]:
-            connection.exec_driver_sql(statement)
+        for name, column, kind in _UPGRADES[older]:
+            known = {one["name"] for one in inspect(connection).get_columns(name)}
+            if column not in known:  # MySQL commits each of them: an upgrade that was killed goes on
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
         connection.execute(update(table).values(version=older + 1))
     _unlock(connection)
 

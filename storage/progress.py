@@ -42,7 +42,7 @@ class Progress(Holder):
             query = select(table.c.epoch, table.c.values_json).where(table.c.trial_id == trial_id)
             stored = dict(self.database.read(lambda c: [tuple(row) for row in c.execute(query)]))
         with self._memory:
-            pending = self._pending.get(trial_id)
+            pending = self._pending.trials.get(trial_id)
             stored |= pending.epochs if pending is not None else {}
         return [(epoch, json.loads(text)) for epoch, text in sorted(stored.items())]
 
@@ -54,7 +54,7 @@ class Progress(Holder):
         Raises:
             KeyError: there is no such study.
         """
-        self._need_our_tables()
+        self.prepare()
         return self.database.write(lambda c: studies.folder(c, study_id))
 
     def token(self, trial_id: int) -> int | None:
@@ -100,7 +100,7 @@ class Progress(Holder):
             self.database.write(lambda c: c.execute(_FORGET_CHECKPOINT, gone).close(), durable=False)
 
     def _checkpoints(self, which: Any) -> list[CheckpointRecord]:
-        if self._pending:
+        if self._pending.trials:
             self._flush(durable=False)
         if not self._our_tables_exist():
             return []

@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from storage import leases, queries, schema, studies
+from storage import leases, limits, queries, schema, studies
 from storage.buffer import HeldTrial, to_json
 from storage.cache import look
 from storage.coordination import Coordination
@@ -50,6 +50,7 @@ class SQLStorage(Coordination, BaseStorage):
         with self._memory:
             self._caches.pop(study_id, None)
             for trial_id in [i for i, held in self._held.items() if held.study_id == study_id]:
+                self._forget(trial_id)
                 del self._held[trial_id]
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
@@ -59,9 +60,10 @@ class SQLStorage(Coordination, BaseStorage):
         self._set_study_attr(schema.study_system_attributes, study_id, key, value)
 
     def _set_study_attr(self, table: Table, study_id: int, key: str, value: Any) -> None:
+        text = self._fitting("a study's attribute", key, value)
         self.database.read(lambda c: studies.require(c, study_id))
         with self._memory:
-            self._pending_attrs[(table.name, study_id, key)] = to_json(value)
+            self._pending.attrs[(table.name, study_id, key)] = text
         if not self._batching():
             self._flush(durable=True)
 
@@ -81,7 +83,7 @@ class SQLStorage(Coordination, BaseStorage):
         return self._get_study_attrs(schema.study_system_attributes, study_id)
 
     def _get_study_attrs(self, table: Table, study_id: int) -> dict[str, Any]:
-        if self._pending_attrs:
+        if self._pending.attrs:
             self._flush(durable=True)
         return self.database.read(lambda c: studies.attributes(c, table, study_id))
 
@@ -105,6 +107,7 @@ class SQLStorage(Coordination, BaseStorage):
         self._written(trial_id, held)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        step = limits.whole_step(self.database.dialect, step)
         with self._memory:
             _, held = self._writable(trial_id)
             value = float(intermediate_value)
@@ -114,20 +117,20 @@ class SQLStorage(Coordination, BaseStorage):
         self._written(trial_id, held)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        text = to_json(value)
+        text = self._fitting("a trial's attribute", key, value)
         with self._memory:
             _, held = self._writable(trial_id)
             if held is not None:
-                held.set_user_attr(key, value)
+                held.set_user_attr(key, text)
             self._unwritten_of(trial_id, held).user_attrs[key] = text
         self._written(trial_id, held)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        text = to_json(value)
+        text = self._fitting("a trial's attribute", key, value)
         with self._memory:
             _, held = self._writable(trial_id)
             if held is not None:
-                held.set_system_attr(key, value)
+                held.set_system_attr(key, text)
             self._unwritten_of(trial_id, held).system_attrs[key] = text
         self._written(trial_id, held)
 
@@ -152,8 +155,16 @@ class SQLStorage(Coordination, BaseStorage):
         self._written(trial_id, held, tell=True)
         return True
 
+    def _fitting(self, what: str, key: str, value: Any) -> str:
+        """Return the JSON of an attribute, if the database takes it."""
+        text = to_json(value)
+        limits.check_name(self.database.dialect, what, key)
+        limits.check_text(self.database.dialect, what, key, text)
+        return text
+
     def _writable(self, trial_id: int) -> tuple[int, HeldTrial | None]:
         """Return the study's id and the held trial; None for a trial that is not leased to us."""
+        self._check_nothing_refused(trial_id)
         held = self._held.get(trial_id)
         if held is not None:
             self.check_trial_is_updatable(trial_id, held.state)
@@ -170,7 +181,8 @@ class SQLStorage(Coordination, BaseStorage):
         """Leave the change to the batch or to the thread behind, or commit it now."""
         if self._batching() or (held is not None and not tell):
             return
-        _, finished = self._flush(durable=True)
+        finished = self._flush(durable=True)
+        self._check_nothing_refused(trial_id)
         if held is not None:
             self._check_not_lost(trial_id)
         elif trial_id in finished:
@@ -192,8 +204,11 @@ class SQLStorage(Coordination, BaseStorage):
             if previous == distribution:
                 return text
             check_distribution_compatibility(previous, distribution)
-        known[name] = (distribution, distribution_to_json(distribution))
-        return known[name][1]
+        text = distribution_to_json(distribution)
+        limits.check_name(self.database.dialect, "a parameter", name)
+        limits.check_text(self.database.dialect, "the range of parameter", name, text)
+        known[name] = (distribution, text)
+        return text
 
     # -- reading trials
 
@@ -289,7 +304,7 @@ class SQLStorage(Coordination, BaseStorage):
         wanted = {state} if isinstance(state, TrialState) else set(TrialState if state is None else state)
         with self._memory:
             counts = self.database.read(lambda c: queries.count_by_state(c, study_id))
-            for trial_id, entry in self._pending.items():
+            for trial_id, entry in self._pending.trials.items():
                 held = self._held.get(trial_id)
                 if held is not None and held.study_id == study_id and entry.state is not None:
                     counts[TrialState.RUNNING] -= 1

@@ -15,6 +15,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from sqlalchemy import and_, delete, func, insert, inspect, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from storage import bulk, machine, schema
 from storage.bulk import Target
@@ -37,9 +38,13 @@ def create(connection: Connection, directions: Sequence[StudyDirection], name: s
         DuplicatedStudyError: the name is taken.
     """
     name = _NAME_PREFIX + str(uuid.uuid4()) if name is None else name
+    taken = DuplicatedStudyError(f"there is a study '{name}' already; choose another name, or resume it")
     if connection.execute(select(_studies.c.study_id).where(_studies.c.study_name == name)).scalar() is not None:
-        raise DuplicatedStudyError(f"there is a study '{name}' already; choose another name, or resume it")
-    inserted = connection.execute(insert(_studies).values(study_name=name)).inserted_primary_key
+        raise taken
+    try:
+        inserted = connection.execute(insert(_studies).values(study_name=name)).inserted_primary_key
+    except IntegrityError:  # somebody else created it meanwhile
+        raise taken from None
     assert inserted is not None
     study_id = int(inserted[0])
     rows = [

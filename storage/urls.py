@@ -29,9 +29,13 @@ DRIVERS = {
 
 
 def mask(text: str) -> str:
-    """Return the text with the password of every URL in it replaced by ``***``."""
-    masked = re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
-    return re.sub(r"([?&](?:password|passwd|sslpassword)=)[^&\s]*", r"\1***", masked)
+    """Return the text with the password of every URL in it replaced by ``***``.
+
+    A password may hold anything, ``/``, ``@`` and blanks too: what lies between the name before it and the last ``@``
+    of the line is not shown, be it more than a password.
+    """
+    masked = re.sub(r"(://[^:/\n]*):.*@", r"\1:***@", text)
+    return re.sub(r"([?&](?:password|passwd|sslpassword)=)[^&\n]*", r"\1***", masked)
 
 
 def parse(text: str) -> URL:

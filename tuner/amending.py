@@ -1,8 +1,9 @@
-"""What may change of a study that has begun: its budget, and its space where it becomes wider."""
+"""What may change of a study that has begun: its budget, its space where it becomes wider, and where its trials run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
@@ -23,74 +24,84 @@ def amend(
     source: str | None = None,
     settings: Iterable[str] = (),
     trials: int | None = None,
-    timeout: float | str | None = None,
     storage: str | None = None,
+    approve: Callable[[StudySpec], object] | None = None,
 ) -> Results:
-    """Change what may change of a study, its budget and its space, without running it.
+    """Change what may change of a study (see :data:`tuner.spec.SAFE_TO_CHANGE`), without running it.
+
+    Others may do so at the same time: what they change stays, where it is not changed here.
 
     Args:
         add: raises the budget by so many trials.
-        source: a study file that must agree with the stored study but for budget and a wider space.
+        source: a study file that must agree with the stored study but for what may change.
         settings: ``table.key=value`` overrides of the stored study, under the same rule.
-        trials, timeout: replace the study's.
+        trials: replaces the study's.
         storage: see :func:`tuner.study.start`.
+        approve: is called with the changed spec before anything is written, and may raise.
 
     Raises:
         StudyNotFoundError: when the storage has no study of that name.
         StudyConflictError: when ``source`` or ``settings`` differ in what may not change.
         UsageError: for a budget that is none.
     """
-    results = load(name, storage=storage)
-    changes = {"budget.trials": trials, "budget.timeout": timeout}
-    stored = stored_spec(results)
-    url = results.storage.database.url.render_as_string(hide_password=False)
-    spec = _changed(stored, source, list(settings), changes, url)
-    begun = results.storage.get_n_trials(results.study_id)
     if add is not None and trials is not None:
         raise UsageError(f"--add {add} and --trials {trials} exclude each other; give one")
     if add is not None and add < 1:
         raise UsageError(f"--add {add}: the number of trials to add must be at least 1")
-    if trials is not None and trials < begun:
-        raise UsageError(f"--trials {trials}: study '{name}' has {begun} trials already; --add N gives it N more")
-    if spec != stored or add is not None:
-        results.storage.amend_study(results.study_id, lambda budget: _amended(spec, budget, begun, add))
+    results = load(name, storage=storage)
+    stored = stored_spec(results)
+    url = results.storage.database.url.render_as_string(hide_password=False)
+    change = partial(_changed, source=source, settings=list(settings), trials=trials, url=url)
+    changed = change(stored)  # what takes long, importing an objective, is over before the study is locked
+    if approve is not None:
+        approve(changed)
+    begun = results.storage.get_n_trials(results.study_id)
+
+    def amended(budget: int | None, kept: Mapping[str, Any]) -> Amended:
+        from storage import Amended
+        from tuner.spec import parse_spec
+
+        now = parse_spec(kept[attributes.SPEC], where="the stored study")
+        new = changed if now == stored else change(now)
+        if add is not None:
+            budget = (begun if budget is None else budget) + add
+            new = _with_trials(new, budget)
+        elif trials is not None or new.budget.trials != now.budget.trials:
+            budget = new.budget.trials
+            if budget is not None and budget < begun:
+                said = f"--trials {budget}" if trials is not None else f"[budget] trials = {budget}"
+                raise UsageError(f"{said}: study '{name}' has {begun} trials already; --add N gives it N more")
+        return Amended(user_attrs={attributes.SPEC: new.model_dump(mode="json")}, budget=budget)
+
+    if changed != stored or add is not None or trials is not None:
+        results.storage.amend_study(results.study_id, amended)
     return Results(results.storage, name, results.study_id)
 
 
-def _amended(spec: StudySpec, budget: int | None, begun: int, add: int | None) -> Amended:
-    from storage import Amended
-
-    if add is not None:
-        trials = (begun if budget is None else budget) + add
-        spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
-    return Amended(user_attrs={attributes.SPEC: spec.model_dump(mode="json")}, budget=spec.budget.trials)
+def _with_trials(spec: StudySpec, trials: int | None) -> StudySpec:
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
 
 
-def _changed(
-    stored: StudySpec, source: str | None, settings: list[str], changes: Mapping[str, Any], url: str
-) -> StudySpec:
+def _changed(stored: StudySpec, *, source: str | None, settings: list[str], trials: int | None, url: str) -> StudySpec:
     """Return the stored spec with what a person changed, or refuse what may not change."""
     from tuner import study_file
     from tuner.models import naming
     from tuner.preparation import resolved
     from tuner.spec import differences, parse_spec
 
-    given = {key: value for key, value in changes.items() if value is not None}
-    if source is None and not settings:
-        values = stored.model_dump(mode="json")
-        for key, value in given.items():
-            table, _, last = key.rpartition(".")
-            values[table][last] = value
-        return parse_spec(values, where="the stored study")
-    if source is not None:
-        new, where = read_spec(source, settings=settings, changes={**given, "name": stored.name})
-    else:
+    if source is None:
+        where = "what -S sets" if settings else "the stored study"
         written = study_file.override(stored.model_dump(mode="json"), settings)
-        for key, value in given.items():
-            table, _, last = key.rpartition(".")
-            written[table][last] = value
-        where = "what -S sets"
+        if trials is not None:
+            written["budget"]["trials"] = trials
         new = parse_spec(written, where=where)
+        if not settings:
+            return new
+    else:
+        changes = {"budget.trials": trials, "name": stored.name}
+        new, where = read_spec(source, settings=settings, changes=changes)
+        if "trials" not in new.budget.model_fields_set:  # a file that does not speak of them changes nothing
+            new = _with_trials(new, stored.budget.trials)
     new, new_space = resolved(naming.located(new, url), where=where)
     _, old_space = resolved(stored, where="the stored study")
     from tuner.space import widened

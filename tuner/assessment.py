@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from tuner import attributes, metrics
+from tuner.scores import confusion_matrix
 from tuner.training.judging import CHUNK_BYTES, judge
 from tuner.training.network import predict
 from tuner.verdict import skill, verdict
@@ -86,14 +87,16 @@ def assess(module: nn.Module, trainable: Trainable, dataset: Dataset, loss: Loss
     scored = reported_metrics(trainable)
     training = _scores(module, dataset.training, loss, scored)
     validation = _scores(module, dataset.validation, loss, scored)
+    outputs = _of_classes(module, dataset.validation, trainable)
     judged = verdict(
         training=skill(training["loss"], constant.training_loss),
         validation=skill(validation["loss"], constant.validation_loss),
         by_metric=_skill_by_metric(scored[0].metric, validation[scored[0].name], constant.score),
+        too_sure=outputs is None or _too_sure(outputs, dataset.validation.targets),
     )
-    matrix = _confusion_matrix(module, dataset.validation, trainable)
-    if matrix is not None:
-        validation["confusion_matrix"] = matrix
+    if outputs is not None and outputs.shape[-1] <= MOST_CLASSES_SHOWN:
+        matrix = confusion_matrix(outputs.unsqueeze(0), dataset.validation.targets)[0]
+        validation["confusion_matrix"] = matrix.to(torch.int64).tolist()
     return {
         attributes.TRAINING: training,
         attributes.VALIDATION: validation,
@@ -173,17 +176,19 @@ def _scores(module: nn.Module, part: Part, loss: Loss, scored: Sequence[Decoded]
 
 
 def _finite(value: float) -> float | None:
-    """A score that is not defined here (R² of one row, say) is noted as null."""
+    """A score that is not defined here (the ROC AUC of one class, say) is noted as null."""
     return value if math.isfinite(value) else None
 
 
-def _confusion_matrix(module: nn.Module, part: Part, trainable: Trainable) -> list[list[int]] | None:
-    from tuner.scores import confusion_matrix
-
+def _of_classes(module: nn.Module, part: Part, trainable: Trainable) -> Tensor | None:
+    """Return the outputs ``[N, classes]`` of a network that tells classes apart; of any other ``None``."""
     if trainable.metrics()[0].task != "classification":
         return None
-    outputs = predict(module, part.feeds).unsqueeze(0)
-    if outputs.ndim != 3 or outputs.shape[-1] > MOST_CLASSES_SHOWN:
-        return None
-    matrix: list[list[int]] = confusion_matrix(outputs, part.targets)[0].to(torch.int64).tolist()
-    return matrix
+    outputs = predict(module, part.feeds)
+    return outputs if outputs.ndim == 2 and part.targets.ndim == 1 else None
+
+
+def _too_sure(outputs: Tensor, targets: Tensor) -> bool:
+    """Whether the mean probability of the answers exceeds the share of them that is right (Guo et al. 2017)."""
+    sure, answers = outputs.softmax(-1).max(-1)
+    return float(sure.mean()) > float((answers == targets).double().mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ VALIDATION = "validation"
 """Trial: the same on the validation part."""
 FINAL = "final"
 """Trial: what the objective itself scored when the trial had finished; see ``Trainable.final_scores``."""
+
+
+def failure(noted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return why a trial failed, of its attributes; empty where it did not.
+
+    What an objective, or plain Optuna, keeps under that name is no failure of ours.
+    """
+    found = noted.get(FAILURE)
+    if not isinstance(found, dict) or not isinstance(found.get("reason"), str):
+        return {}
+    return found if found.get("class") in FAILURE_CLASSES else {}
 
 
 def write_spec(storage: BaseStorage, study_id: int, spec: StudySpec) -> None:

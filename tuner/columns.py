@@ -111,10 +111,9 @@ def score_columns(row: TrialRow, metrics: Sequence[str]) -> list[Column]:
 
 def example_columns(row: TrialRow) -> list[Column]:
     """Return what the objective kept for a person to read: texts and their translations, say."""
-    examples = row.noted(attributes.FINAL).get("examples") or []
     return [
-        Column(title=title, cells=[shortened(example.get(title, "")) for example in examples], left=True)
-        for title in dict.fromkeys(key for example in examples for key in example)
+        Column(title=title, cells=[shortened(example.get(title, "")) for example in row.examples], left=True)
+        for title in dict.fromkeys(key for example in row.examples for key in example)
     ]
 
 

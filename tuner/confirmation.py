@@ -80,8 +80,8 @@ class Confirmation:
     candidates: Sequence[Candidate]
     """The best by the mean of the first metric come first."""
     test: Estimates
-    """What the chosen one scores on the test part; empty where there is none. The interval covers both what another
-    seed and what other test samples would change."""
+    """What the chosen one scores on the test part; empty where there is none. The interval covers what another
+    seed would change and, but for sequences, what other test samples would."""
     test_samples: int
     looks: int
     """How often the test part of this study has been looked at, this time included."""

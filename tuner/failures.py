@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,13 +102,13 @@ def _lies_in(frame: traceback.FrameSummary, places: tuple[Path, ...]) -> bool:
     return any(place in parents for place in places)
 
 
-def hopeless(trials: Iterable[FrozenTrial]) -> dict[str, Any] | None:
+def hopeless(trials: Iterable[FrozenTrial]) -> Mapping[str, Any] | None:
     """Return the failure that all of the first :data:`SAME_ERRORS` ended trials (or more) share, else ``None``."""
     failures = []
     for trial in trials:
         if trial.state.is_finished():
-            failure = trial.user_attrs.get(attributes.FAILURE)
-            if failure is None or failure["class"] not in {attributes.OBJECTIVE_ERROR, attributes.LOST}:
+            failure = attributes.failure(trial.user_attrs)
+            if failure.get("class") not in {attributes.OBJECTIVE_ERROR, attributes.LOST}:
                 return None
             failures.append(failure)
     same = len({failure["reason"] for failure in failures}) == 1

@@ -118,6 +118,8 @@ def problem(values: Any, *, wanted: int) -> str | None:
         except (TypeError, ValueError):
             hint = "; does each way through it end in a return?" if value is None else ""
             return f"the objective returned {value!r}, which is no number{hint}"
+        except OverflowError:  # of a whole number with hundreds of digits
+            return "the objective returned a number that is too large for a float"
         if math.isnan(number):
             return "the objective returned NaN"
     return None

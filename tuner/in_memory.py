@@ -35,6 +35,8 @@ class Trained:
     epochs: int
     score: float
     """The first metric on the validation part, at the best epoch; NaN where it is never defined."""
+    loss: float
+    """On the validation part, at that epoch."""
     diverged: bool
     pruned: bool
 
@@ -59,9 +61,11 @@ def train(
         cohort = Cohort(dataset, metrics)
         cohort.join(member)
         scores: dict[int, float] = {}
+        losses: dict[int, float] = {}
         while True:
             (result,) = cohort.epoch()
             scores[result.epoch] = result.metrics[metrics[0].name]
+            losses[result.epoch] = result.validation_loss
             if result.diverged or result.stopped or result.finished:
                 break
             if prune is not None and prune(scores[result.epoch], result.epoch):
@@ -71,7 +75,8 @@ def train(
         module=member.module,
         params=params,
         epochs=result.epoch,
-        score=scores.get(result.best_epoch or result.epoch, math.nan),
+        score=scores[result.best_epoch or result.epoch],
+        loss=losses[result.best_epoch or result.epoch],
         diverged=result.diverged,
         pruned=not (result.diverged or result.stopped or result.finished),
     )
@@ -90,8 +95,8 @@ def tune(
 ) -> tuple[Trained | None, optuna.Study]:
     """Search ``space`` with so many trials; return the best network, ``None`` if none could be scored, and the study.
 
-    Each trial is the one that a study in a storage would have under its number and this seed. ``timeout`` is in
-    seconds.
+    Each trial is the one that a study in a storage would have under its number and this seed. One that raises fails,
+    and the search goes on; where all have failed, the last error is raised. ``timeout`` is in seconds.
     """
     direction = trainable.metrics()[0].direction
     resolved = strategies.resolve(strategy, space, objectives=1, epochs=training.epochs, where="search")
@@ -124,26 +129,33 @@ def tune(
         if trained.pruned or trained.diverged or math.isnan(trained.score):
             raise optuna.TrialPruned
         sign = 1 if direction == "maximize" else -1
-        if best is None or sign * trained.score > sign * best.score:
+        if best is None or (sign * trained.score, -trained.loss) > (sign * best.score, -best.loss):
             best = trained
         return trained.score
 
-    _run(study, objective, trials=trials, timeout=timeout)
+    error = _run(study, objective, trials=trials, timeout=timeout)
+    if error is not None and all(trial.state is TrialState.FAIL for trial in study.get_trials(deepcopy=False)):
+        raise error
     return best, study
 
 
 def _run(
     study: optuna.Study, objective: Callable[[optuna.Trial], float], *, trials: int, timeout: float | None
-) -> None:
-    """As ``Study.optimize``, without a line in the log for each trial."""
+) -> Exception | None:
+    """As ``Study.optimize``, without a line in the log for each trial; return the last error of an objective."""
     import time
 
     began = time.monotonic()
+    failed = None
     for _ in range(trials):
         if timeout is not None and time.monotonic() - began >= timeout:
-            return
+            break
         trial = study.ask()
         try:
             study.tell(trial, objective(trial))
         except optuna.TrialPruned:
             study.tell(trial, state=TrialState.PRUNED)
+        except Exception as error:  # noqa: BLE001 - a batch too small for its network, say: the trial's own fault
+            failed = error
+            study.tell(trial, state=TrialState.FAIL)
+    return failed

@@ -39,7 +39,7 @@ class TrialRow:
     started: dt.datetime | None
     """In local time, with its zone."""
     seconds: float | None
-    """From start to end, or to now while it runs."""
+    """From start to end, or to now while it runs; ``None`` while nobody works on it."""
     constraints: Mapping[str, float] = field(default_factory=dict)
     """By name, what the trial must keep at 0 or below to be feasible; empty where nothing is constrained."""
 
@@ -52,6 +52,18 @@ class TrialRow:
         """Return the mapping that was noted under ``key``; empty where there is none."""
         value = self.attributes.get(key)
         return value if isinstance(value, Mapping) else {}
+
+    @property
+    def confusion_matrix(self) -> Sequence[Sequence[int]]:
+        """On the validation part, by true and by predicted class; empty where there is none."""
+        matrix = self.noted(attributes.VALIDATION).get("confusion_matrix")
+        return matrix if isinstance(matrix, list) and all(_is_row(line, len(matrix)) for line in matrix) else []
+
+    @property
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """What the objective kept for a person to read; empty where it kept nothing."""
+        examples = self.noted(attributes.FINAL).get("examples")
+        return examples if isinstance(examples, list) and all(isinstance(one, Mapping) for one in examples) else []
 
     def to_json(self) -> dict[str, Any]:
         """Return the row with stable keys."""
@@ -156,6 +168,8 @@ class Results:
     def best(self, limit: int = 1) -> list[TrialRow]:
         """Return the best finished trials, best first; of several metrics, the Pareto front. Only feasible ones count.
 
+        Of those with equal values, the one with the lowest validation loss is the best.
+
         Raises:
             NoFinishedTrialError: when no trial has finished, or none that keeps to the constraints.
         """
@@ -231,9 +245,9 @@ class Results:
         labels = [str(label) for label in classes or ()]
         return labels if len(labels) == count else [str(index) for index in range(count)]
 
-    def status(self) -> Status:
-        """Return the study at a glance."""
-        rows = self._rows()
+    def status(self, rows: Sequence[TrialRow] | None = None) -> Status:
+        """Return the study at a glance; ``rows`` are its :meth:`trials`, where they have been read already."""
+        rows = self._rows() if rows is None else rows
         counts = Counter(row.state for row in rows)
         finished = [row for row in rows if row.state == "finished" and row.feasible]
         best: list[TrialRow] = []
@@ -261,11 +275,12 @@ class Results:
         if not values and trial.intermediate_values:
             values = [trial.intermediate_values[max(trial.intermediate_values)]]
         values += [None] * (len(self.metric_names) - len(values))
-        ended = trial.datetime_complete or (dt.datetime.now() if trial.datetime_start else None)
+        state = _state(trial, abandoned=abandoned)
+        ended = trial.datetime_complete or (dt.datetime.now() if state == "running" else None)
         seconds = (ended - trial.datetime_start).total_seconds() if ended and trial.datetime_start else None
         return TrialRow(
             number=trial.number,
-            state=_state(trial, abandoned=abandoned),
+            state=state,
             values=dict(zip(self.metric_names, values, strict=False)),
             params=trial.params,
             attributes=trial.user_attrs,
@@ -279,8 +294,10 @@ class Results:
         held = [row for row in rows if _comparable(read(row))]
         rest = [row for row in rows if not _comparable(read(row))]
         best_first = sort in {"value", self.metric_names[0]} and self.directions[0] == "maximize"
+        if sort in {"value", *self.metric_names}:
+            held.sort(key=_validation_loss)
         try:
-            held.sort(key=read, reverse=best_first != descending)
+            held.sort(key=read, reverse=best_first != descending)  # what is equal stays in its order
         except TypeError:
             held.sort(key=lambda row: str(read(row)), reverse=best_first != descending)
         if sort in {"value", *self.metric_names}:
@@ -297,7 +314,7 @@ class Results:
             return lambda row: getattr(row, sort)
         params = {name for row in rows for name in row.params}
         if rows and sort not in params:
-            known = ["number", "value", "seconds", "state", *self.metric_names, *sorted(params)]
+            known = list(dict.fromkeys(["number", "value", "seconds", "state", *self.metric_names, *sorted(params)]))
             raise UsageError(f"cannot sort by '{sort}'{nearest(sort, known) or '; known: ' + ', '.join(known)}")
         return lambda row: row.params.get(sort)
 
@@ -319,8 +336,7 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
 
     A trial that somebody began and nobody works on waits in the storage with its hyperparameters.
     """
-    failure = trial.user_attrs.get(attributes.FAILURE)
-    failure = failure if isinstance(failure, dict) else {}  # plain Optuna may keep anything under that name
+    failure = attributes.failure(trial.user_attrs)
     if trial.state.is_finished() and failure.get("class") == attributes.DIVERGED:
         return "diverged"
     if trial.state.is_finished() and failure:
@@ -330,6 +346,16 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
     if trial.state.name == "WAITING":
         return "interrupted" if trial.params or trial.datetime_start else "waiting"
     return {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+
+
+def _validation_loss(row: TrialRow) -> float:
+    validation = row.attributes.get(attributes.VALIDATION)
+    loss = validation.get("loss") if isinstance(validation, dict) else None
+    return loss if isinstance(loss, float) and not math.isnan(loss) else math.inf
+
+
+def _is_row(line: Any, length: int) -> bool:
+    return isinstance(line, list) and len(line) == length and all(isinstance(count, int) for count in line)
 
 
 def _comparable(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """The arithmetic of the metrics, on torch, for all members at once; ``tuner.metrics`` has their names.
 
-Each agrees with scikit-learn's function of the same name, with ``zero_division=0``.
+Each agrees with scikit-learn's function of the same name, with ``zero_division=0``; but ``log_loss``, of logits, takes
+probabilities near 0 as they are, where scikit-learn rounds them up, and ``roc_auc`` tells those near 1 apart.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tuner.errors import SpecError
 from tuner.spelling import nearest
@@ -17,6 +17,21 @@ class Section(BaseModel):
     """A table of the study file. Unknown keys are refused; values cannot be changed after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, values: Any) -> Any:
+        """One text where a list of them belongs is a list of it, as ``-S data.drop=name`` writes one."""
+        if not isinstance(values, Mapping):
+            return values
+        single = {
+            key: [value] if value != "" else []
+            for key, value in values.items()
+            if key in cls.model_fields
+            and cls.model_fields[key].annotation == list[str]
+            and isinstance(value, str | int | float)
+        }
+        return {**values, **single}
 
 
 S = TypeVar("S", bound=BaseModel)

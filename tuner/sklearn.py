@@ -147,7 +147,8 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         self.trainable_ = trainable
         self.params_ = dict(trained.params)
         self.n_iter_ = trained.epochs
-        self.module_ = trained.module.double().eval().requires_grad_(False)  # one row alone as among others, to 1e-12
+        module = trained.module.eval().requires_grad_(False)
+        self.module_ = module.double() if self.trainable == "table" else module  # a row alone as among others, to 1e-12
 
     def _make(self, seed: int) -> Trainable:
         found = import_objective(self.trainable)[0] if isinstance(self.trainable, str) else self.trainable
@@ -190,13 +191,16 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y has {classes} classes, but the network has {outputs} outputs")
 
     def _split(self, targets: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the numbers of the samples that train and of those that early stopping watches."""
+        """Return the numbers of the samples that train and of those that early stopping watches.
+
+        Of few samples all do both. Where each class cannot have its share in both, chance divides them.
+        """
         everything = np.arange(len(targets))
         count = round(len(targets) * self.validation_fraction)
         classes = np.unique(targets) if self._task == "classification" else np.array([])
-        if len(targets) < FEW or count < max(1, len(classes)):
+        if len(targets) < FEW or count < 1:
             return everything, everything
-        even = self._task == "classification" and np.bincount(targets).min() > 1
+        even = self._task == "classification" and np.bincount(targets).min() > 1 and count >= len(classes)
         training, validation = train_test_split(
             everything, test_size=count, random_state=seed, stratify=targets if even else None
         )
@@ -209,8 +213,10 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         """Return the network's outputs ``[N, …]``, float64, in the units of the targets."""
         check_is_fitted(self)
         inputs = self._check_inputs(inputs, reset=False)
-        feeds = tuple(one.double() if one.is_floating_point() else one for one in self.trainable_.take(inputs))
-        return self.trainable_.decode(predict(self.module_, feeds).unsqueeze(0))[0]
+        feeds = self.trainable_.take(inputs)
+        if self.trainable == "table":
+            feeds = tuple(one.double() if one.is_floating_point() else one for one in feeds)
+        return self.trainable_.decode(predict(self.module_, feeds).double().unsqueeze(0))[0]
 
     def _check_inputs(self, inputs: Any, *, reset: bool) -> Any:
         """Return a DataFrame as it is where the trainable takes one, anything else as an array of numbers."""

@@ -151,7 +151,7 @@ class Budget(Section):
     trials: int | None = Field(100, ge=1, le=10_000_000, description="the study's total, under any number of workers")
     timeout: Duration | None = Field(
         None,
-        description="time of one run, e.g. '1h30m'; what is unfinished then is continued by the next",
+        description="time of each run, e.g. '1h30m'; what is unfinished then is continued by the next",
         examples=["1h30m"],
     )
     target: float | None = Field(None, description="stop once the best value is at least this good", examples=[0.99])

@@ -183,7 +183,8 @@ def start(
 
     Args:
         source, data, target, settings: see :func:`read_spec`.
-        name, trials, timeout, seed: override the study file's.
+        name, trials, seed: override the study file's.
+        timeout: of this run, in place of the study file's; what :func:`resume` runs has its own.
         workers: processes; by default one a core, or one a GPU.
         ray: a Ray cluster whose nodes run the workers: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
         storage: a database URL, see :func:`storage_url`.
@@ -193,9 +194,17 @@ def start(
         TunerError: when the study file, the data or the storage cannot be used; nothing is written then.
         KeyboardInterrupt: on Ctrl-C, after the workers have left; :func:`resume` continues.
     """
-    changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
+    changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
-    return start_spec(spec, where=where, workers=workers, ray=ray, storage=storage, observer=observer)
+    return start_spec(
+        spec,
+        where=where,
+        workers=workers,
+        timeout=seconds_of_run(timeout),
+        ray=ray,
+        storage=storage,
+        observer=observer,
+    )
 
 
 def start_spec(
@@ -203,19 +212,32 @@ def start_spec(
     *,
     where: str,
     workers: int | None,
+    timeout: float | None,
     ray: str | None = None,
     storage: str | None,
     observer: Observer | None,
 ) -> Results:
     """Create and run the study of a spec that has been read from ``where``; see :func:`start`."""
-    from tuner.workers.running import run, standby
+    from tuner.workers.running import standby
 
     with standby(spec, workers, ray=ray, url=storage_url(storage)) as processes:
         processes.places(spec, workers)
         results = create(spec, where=where, storage=storage)
-        run(results, workers=workers, observer=observer, processes=processes)
-    _keep_best(results)
-    return results
+        return go_on(results, workers=workers, timeout=timeout, processes=processes, observer=observer)
+
+
+def seconds_of_run(timeout: float | str | None) -> float | None:
+    """Return the seconds that a run may take, of ``90``, ``"15m"`` or ``"1h30m"``.
+
+    Raises:
+        UsageError: when it is no duration.
+    """
+    from tuner.spec import parse_duration
+
+    try:
+        return None if timeout is None else parse_duration(timeout)
+    except ValueError as error:
+        raise UsageError(f"--timeout {timeout}: {error}") from None
 
 
 def create(spec: StudySpec, *, where: str = "study", storage: str | None = None) -> Results:
@@ -225,6 +247,8 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
         StudyConflictError: when there is a study of that name.
         TunerError: when the spec, the data or the storage cannot be used; nothing is written then.
     """
+    from optuna.exceptions import DuplicatedStudyError
+
     from tuner.models import naming
     from tuner.preparation import prepare
 
@@ -233,18 +257,19 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
     naming.check_free(spec, url)
     prepared = prepare(spec, where=where)
     opened = open_storage(storage, create=True)
-    if spec.name in [study.study_name for study in opened.get_all_studies()]:
+    try:
+        study_id = opened.create_study(
+            spec.name,
+            prepared.directions,
+            user_attrs={attributes.SPEC: prepared.spec.model_dump(mode="json"), attributes.DATA: prepared.data},
+            system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
+            budget=spec.budget.trials,
+        )
+    except DuplicatedStudyError:
         raise StudyConflictError(
             f"study '{spec.name}' exists already; continue it with `tuner resume {spec.name}`, "
             "or choose another name with --name"
-        )
-    study_id = opened.create_study(
-        spec.name,
-        prepared.directions,
-        user_attrs={attributes.SPEC: prepared.spec.model_dump(mode="json"), attributes.DATA: prepared.data},
-        system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
-        budget=spec.budget.trials,
-    )
+        ) from None
     source = f"{prepared.data.get('source', where)}: "
     for note in prepared.data.get("notes", ()):
         notes.info("%s%s", source, note.removeprefix(source))
@@ -267,7 +292,8 @@ def resume(
     """Continue a study: interrupted trials first, then what is left of its budget.
 
     Args:
-        add, source, settings, trials, timeout: see :func:`tuner.amending.amend`.
+        add, source, settings, trials: see :func:`tuner.amending.amend`.
+        timeout: of this run, in place of the study's.
         workers, ray, storage, observer: see :func:`start`.
 
     Raises:
@@ -275,11 +301,18 @@ def resume(
     """
     from tuner.amending import amend
 
+    seconds = seconds_of_run(timeout)
     with ready(load(name, storage=storage), workers=workers, ray=ray) as processes:
         results = amend(
-            name, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
+            name,
+            add=add,
+            source=source,
+            settings=settings,
+            trials=trials,
+            storage=storage,
+            approve=lambda spec: processes.places(spec, workers),
         )
-        return go_on(results, workers=workers, processes=processes, observer=observer)
+        return go_on(results, workers=workers, timeout=seconds, processes=processes, observer=observer)
 
 
 def join(
@@ -323,7 +356,7 @@ def ready(results: Results, *, workers: int | None, ray: str | None) -> Iterator
     """Get processes ready for workers of a study, before anything of it is changed.
 
     Raises:
-        UsageError: when another program created the study, or there is no place for such workers.
+        UsageError: when another program created the study.
         TunerError: when the Ray cluster does not answer.
     """
     from tuner.workers.running import standby
@@ -331,7 +364,6 @@ def ready(results: Results, *, workers: int | None, ray: str | None) -> Iterator
     spec = stored_spec(results)
     url = results.storage.database.url.render_as_string(hide_password=False)
     with standby(spec, workers, ray=ray, url=url) as processes:
-        processes.places(spec, workers)
         yield processes
 
 
@@ -341,11 +373,15 @@ def go_on(
     workers: int | None,
     processes: Processes,
     observer: Observer | None,
+    timeout: float | None = None,
     joining: bool = False,
 ) -> Results:
     """Run workers on a study as it stands; :func:`resume` and :func:`join` say what they do."""
     from tuner.workers.running import run
 
+    if timeout is not None:  # not stored: later runs have the study's own, or none
+        spec = stored_spec(results)
+        results.spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"timeout": timeout})})
     run(results, workers=workers, observer=observer, joining=joining, processes=processes)
     _keep_best(results)
     return results

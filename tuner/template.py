@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _HEAD = """\
 A study file of tuner: what is tuned, on which data, over which space, for how long.
-A line like '#key = value' shows a default: take the '#' away and change it.
+A line like '#key = value' shows a default (or an example, where it says so): take the '#' away and change it.
 `tuner check {file}` tries it, `tuner start {file}` runs it."""
 
 
@@ -91,7 +91,8 @@ def _field(key: str, field: FieldInfo, value: Any = None) -> Iterator[str]:
     yield ""
     yield from _prose(about)
     shown = value if value is not None else default if default is not None else (field.examples or [1])[0]
-    yield f"{'' if value is not None else '#'}{key} = {toml(shown)}"
+    example = "  # an example" if value is None and default is None else ""
+    yield f"{'' if value is not None else '#'}{key} = {toml(shown)}{example}"
 
 
 def _space(known: Sequence[Hyperparameter]) -> Iterator[str]:

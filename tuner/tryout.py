@@ -97,7 +97,7 @@ def _try_trainable(spec: StudySpec, loaded: LoadedTrainable, where: str) -> Tryo
         (result,) = cohort.epoch()
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     scores = {"training_loss": result.training_loss, "validation_loss": result.validation_loss, **result.metrics}
     _refuse_undefined(scores, where)
@@ -126,7 +126,7 @@ def _try_fittable(spec: StudySpec, loaded: LoadedTrainable, fittable: Fittable, 
         noted = fitting.fit(params, seed=spec.seed)
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     names = [metric.name for metric in fitting.metrics]
     scores = {
@@ -169,7 +169,7 @@ def _try_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Tryout
         pass
     except TunerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise objectives_own(error) from error
     return Tryout(
         data={"notes": list(loaded.notes)} if loaded.notes else {},

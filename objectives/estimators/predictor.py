@@ -13,7 +13,8 @@ from torch import Tensor, nn
 class Predictor(nn.Module):
     """A fitted classifier or regressor, as a module without weights.
 
-    A classifier without ``predict_proba`` is judged by its decision function, taken for logits.
+    A classifier without ``predict_proba`` is judged by its decision function, taken for logits. What it answers counts,
+    as in scikit-learn, where that is not its most probable class: a support vector machine lets pairs vote.
 
     Shape: inputs ``[N, features]`` → logarithms of probabilities ``[N, C]``, or values ``[N, T]``; float64.
     """
@@ -31,15 +32,16 @@ class Predictor(nn.Module):
         return torch.from_numpy(self._scores(rows))
 
     def _scores(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        if hasattr(self.estimator, "predict_proba"):
-            return _logarithms(self.estimator.predict_proba(rows))
         called = np.asarray(self.estimator.predict(rows), dtype=np.int64)
-        if not hasattr(self.estimator, "decision_function"):
-            return _logarithms(np.eye(self.classes or 0)[called])
-        scores = np.asarray(self.estimator.decision_function(rows), dtype=np.float64)
+        if hasattr(self.estimator, "predict_proba"):
+            scores = _logarithms(self.estimator.predict_proba(rows))
+        elif hasattr(self.estimator, "decision_function"):
+            scores = np.asarray(self.estimator.decision_function(rows), dtype=np.float64)
+        else:
+            scores = _logarithms(np.eye(self.classes or 0)[called])
         if scores.ndim == 1:
             scores = np.column_stack([-scores / 2, scores / 2])
-        at_odds = scores.argmax(1) != called  # an SVC votes by pairs: its answer counts, as it does in scikit-learn
+        at_odds = scores.argmax(1) != called
         scores[at_odds, called[at_odds]] = scores[at_odds].max(1) + 1e-9
         return scores
 

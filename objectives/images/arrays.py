@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives.parts import PART_OF
 from tuner.errors import DataError
 from tuner.sections import nearest
 
@@ -19,12 +20,10 @@ if TYPE_CHECKING:
 
 INPUTS = ("x", "images", "image", "data", "inputs", "input", "pixels", "arr_0")
 TARGETS = ("y", "labels", "label", "targets", "target", "classes", "class", "arr_1")
-PARTS = {"": "", "train": "training", "val": "validation", "valid": "validation", "validation": "validation"} | {
-    "test": "test"
-}
-"""How an array says what part it is for: x_train, test_images."""
 COMMON_CHANNELS = (1, 3, 4)
-_NAME = re.compile(r"^(?:(train|val|valid|validation|test)_)?(.+?)(?:_(train|val|valid|validation|test))?$", re.I)
+_PART = "|".join(map(re.escape, PART_OF))
+_NAME = re.compile(rf"^(?:({_PART})_)?(.+?)(?:_({_PART}))?$", re.I)
+"""How an array says what part it is for: x_train, test_images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +141,8 @@ def _with_targets(
             raise DataError(f"{where}: no array '{base}' with a value for each image{hint}")
     if not wanted:
         raise DataError(
-            f"{where}: which array holds the labels? write target = …; beside '{name}' it holds {_listed(others)}"
+            f"{where}: which array holds the labels? write --target NAME (target = … in a study file); "
+            f"beside '{name}' it holds {_listed(others)}"
         )
     return Arrays(inputs=inputs, columns=columns, targets=[column for base in wanted for column in of_array[base]])
 
@@ -229,7 +229,8 @@ def _base(name: str) -> str:
 
 def _part(name: str) -> str:
     found = _NAME.match(name)
-    return PARTS[((found[1] or found[3] or "") if found else "").lower()]
+    word = (found[1] or found[3] or "") if found else ""
+    return PART_OF.get(word.lower(), "")
 
 
 def _listed(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -56,7 +56,7 @@ def read_header(path: Path) -> Header:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         width, height = image.size[::-1] if turned else image.size
         deep = _is_deep(image)
-        coloured = not deep and image.mode not in GREY
+        coloured = not deep and image.mode not in GREY and not _has_grey_palette(image)
         return Header(height=height, width=width, coloured=coloured, deep=deep)
 
 
@@ -112,6 +112,14 @@ def _as_array(image: Image.Image, *, coloured: bool) -> Pixels:
 
 def _is_deep(image: Image.Image) -> bool:
     return image.mode in DEEP or image.mode.startswith("I;16")
+
+
+def _has_grey_palette(image: Image.Image) -> bool:
+    """Whether its colours are those of a palette, and all of these grey: a grey GIF has a palette too."""
+    if image.mode != "P":
+        return False
+    colours = np.reshape(image.getpalette() or [], (-1, 3))
+    return bool((colours == colours[:, :1]).all())
 
 
 @contextmanager

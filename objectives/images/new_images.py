@@ -22,7 +22,7 @@ from objectives.images.reading import Gallery, read_arrays
 from objectives.tables.labelled import Rows, require_column
 from objectives.tables.new_rows import read_new
 from tuner.errors import DataError
-from tuner.models.samples import Samples
+from tuner.models.samples import STDIN, Samples
 
 FILE = "file"
 """The column of the images' paths, where DATA is a folder or an image."""
@@ -81,7 +81,7 @@ class NewImages:
             return self._table(data, Path()) if table else self._arrays(np.array(data), {}, "the data")
         if data.is_dir():
             return self._folder(data)
-        if not data.exists():
+        if data != STDIN and not data.exists():
             raise DataError(f"{data}: no such folder or file")
         if data.suffix.lower() in (".npz", ".npy"):
             return self._arrays(*arrays.read_new(data), data.name)
@@ -139,8 +139,13 @@ class NewImages:
     def _files(
         self, paths: Sequence[Path], *, where: str, faults: dict[int, str] | None = None, **others: Any
     ) -> Samples:
-        highest = self.images.highest
-        if highest < DARK:
+        channels, highest = self.images.shape[0], self.images.highest
+        if channels not in (1, 3):
+            raise DataError(
+                f"{where}: image files are read in grey or in three colours, and the network learned from arrays of "
+                f"{channels} channels; give arrays like those (.npz, .npy)"
+            )
+        if highest < DARK and not self.images.from_files:
             raise DataError(
                 f"{where}: holds images of 0 to 255, and the network learned from arrays of no more than {highest:g}; "
                 "give arrays like those (.npz, .npy)"

@@ -44,6 +44,8 @@ class PreparedImages:
     target: Target
     shape: tuple[int, int, int]
     """Channels, height and width of an image."""
+    from_files: bool
+    """Whether they were read from image files, whose pixels are of one scale whatever they show; else arrays."""
     column: str
     """Where a table named them: the column of paths."""
     highest: float
@@ -59,7 +61,7 @@ class PreparedImages:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that new images are made by, and what the outputs mean, as plain JSON."""
-        kept = ("shape", "column", "highest", "fractions", "means", "deviations")
+        kept = ("shape", "from_files", "column", "highest", "fractions", "means", "deviations")
         return {"version": 1, "target": self.target.to_json(), **{name: getattr(self, name) for name in kept}}
 
     @classmethod
@@ -79,6 +81,7 @@ class PreparedImages:
             parts={},
             target=Target.from_json(state["target"]),
             shape=(channels, height, width),
+            from_files=state.get("from_files", bool(state["column"])),  # older models do not say it
             column=state["column"],
             highest=state["highest"],
             fractions=state["fractions"],
@@ -124,6 +127,7 @@ def prepare_images(data: ImageData, *, task: str, seed: int) -> PreparedImages:
         parts=parts,
         target=labelled.target,
         shape=(channels, height, width),
+        from_files=collected.pixels is None,
         column=collected.column,
         highest=float(training.max()),
         fractions=training.dtype != np.uint8,

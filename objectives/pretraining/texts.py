@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from objectives.plain_text import decode
 from objectives.pretraining.locale_names import names_by_language, split_lists
 from objectives.pretraining.options import PretrainingData
 from tuner.errors import DataError
@@ -80,17 +81,7 @@ def _decoded(path: Path, encoding: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if encoding:
-        try:
-            return content.decode(encoding)
-        except (LookupError, UnicodeDecodeError):
-            raise DataError(f"{path}: it is not {encoding}; write the right encoding = …") from None
-    for guess in ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(guess)
-        except UnicodeDecodeError:
-            continue
-    raise DataError(f"{path}: neither UTF-8 nor Windows-1252; write its encoding = …")
+    return decode(content, encoding, where=str(path))[0]
 
 
 def _column(data: PretrainingData) -> list[str]:

@@ -8,7 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from objectives.tables.values import (
     NumberStyle,
@@ -29,6 +31,11 @@ _ID_NAME = re.compile(
 _ID_NAME_CAMEL = re.compile(r"[a-z](?:Id|ID)$")
 _ID_ROWS = 20
 """In a shorter table values may all differ by chance."""
+_LARGEST = 1e140
+"""The squares of larger numbers overflow, and with them mean and deviation."""
+_COUNTED_ROWS = 8
+"""So many numbers that follow each other are no chance, in a column that is called as an index is."""
+_COUNTS = "identifier: it numbers the rows"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +64,21 @@ class Wishes:
         return self.least_rows if self.least_rows is not None else max(3, math.ceil(rows * 0.005))
 
 
-def plan_columns(frame: pl.DataFrame, wishes: Wishes, *, where: str) -> list[ColumnPlan]:
-    """Return the plan of each column of ``frame``, the features of the training part.
+def plan_columns(
+    frame: pl.DataFrame, wishes: Wishes, *, where: str, whole: pl.DataFrame | None = None
+) -> list[ColumnPlan]:
+    """Return the plan of each column of ``frame``, the features of the training part of ``whole``.
+
+    Only all rows together show that a column of a short table counts them: a part of 1, 2, 3 … has gaps.
 
     Raises:
         DataError: when a column cannot be what a person wants it to be.
     """
-    return [_plan(series, wishes, where) for series in frame]
+    whole = frame if whole is None else whole
+    return [_plan(series, whole[series.name], wishes, where) for series in frame]
 
 
-def _plan(series: pl.Series, wishes: Wishes, where: str) -> ColumnPlan:
+def _plan(series: pl.Series, whole: pl.Series, wishes: Wishes, where: str) -> ColumnPlan:
     name = series.name
     if name in wishes.numbers:
         return _wanted_number(series, where)
@@ -74,7 +86,7 @@ def _plan(series: pl.Series, wishes: Wishes, where: str) -> ColumnPlan:
         return _wanted_date(series, where)
     if name in wishes.categories:
         return ColumnPlan(name=name, kind="category")
-    if reason := _useless(series):
+    if reason := _useless(series) or (_COUNTS if _counts_rows(whole) else ""):
         return _unused(name, reason)
     if series.dtype == pl.String and not is_boolean(series):
         return _plan_text(series, series.drop_nulls(), wishes)
@@ -138,6 +150,15 @@ def require_numbers(series: pl.Series, numbers: pl.Series, where: str, *, remedy
         raise DataError(f"{where}: column '{series.name}': {rows} where a number belongs ({shown}{more}); {remedy}")
 
 
+def require_moderate(what: str, numbers: NDArray[np.float64], where: str, *, remedy: str) -> None:
+    """Refuse numbers ``[N]``, some of which may be NaN, so large that no mean and deviation can be taken of them."""
+    largest = np.abs(np.nan_to_num(numbers)).max(initial=0)
+    if largest > _LARGEST:
+        raise DataError(
+            f"{where}: {what} holds numbers as large as {largest:.3g}, too large for a mean and a deviation; {remedy}"
+        )
+
+
 def _wanted_date(series: pl.Series, where: str) -> ColumnPlan:
     if series.dtype != pl.String and not isinstance(series.dtype, pl.Date | pl.Datetime):
         raise DataError(f"{where}: column '{series.name}' holds {series.dtype}, not dates, but is listed in dates")
@@ -163,6 +184,18 @@ def _is_identifier(name: str, numbers: pl.Series) -> bool:
     steps = numbers.diff().drop_nulls()
     # a part of the rows of 1, 2, 3 … still rises everywhere and leaves few numbers out
     return numbers[0] <= _ID_ROWS and numbers[0] >= 0 and bool((steps > 0).all()) and bool(steps.mean() < 4)  # type: ignore[operator]
+
+
+def _counts_rows(whole: pl.Series) -> bool:
+    """Whether all rows of a table are numbered one after the other, in any order, in a column called as an index is."""
+    if (
+        len(whole) < _COUNTED_ROWS
+        or not _named_id(whole.name)
+        or not (whole.dtype.is_integer() or whole.dtype == pl.String)
+    ):
+        return False
+    numbers = whole.cast(pl.Int64, strict=False)
+    return bool((numbers.sort().diff().drop_nulls() == 1).all()) and not numbers.has_nulls()
 
 
 def _named_id(name: str) -> bool:

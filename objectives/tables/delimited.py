@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from objectives.plain_text import UTF_16, decode
 from tuner.errors import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -34,7 +35,10 @@ class ReadOptions:
 
 
 def read_delimited(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
-    """Return the table of text columns in ``data``; see :func:`objectives.tables.reading.read_table`."""
+    """Return the table of text columns in ``data``; see :func:`objectives.tables.reading.read_table`.
+
+    A blank line is no row. Only in a table of one column it is: there it is how a missing value may be written.
+    """
     text = _decode(name, data, options.encoding, notes)
     try:
         return _parse(name, text, options)
@@ -42,7 +46,8 @@ def read_delimited(name: str, data: bytes, options: ReadOptions, notes: list[str
         raise DataError(f"{name}: cannot be read as CSV: {error}; is a quotation mark left open?") from None
 
 
-def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
+def _parse(name: str, written: str, options: ReadOptions) -> pl.DataFrame:
+    text = re.sub(r"\A(?: *\r?\n)+", "", written)
     tabbed = name.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
     delimiter = options.delimiter.replace("\\t", "\t") or _sniff(text, prefer="\t" if tabbed else "")
     if len(delimiter) != 1:
@@ -52,37 +57,38 @@ def _parse(name: str, text: str, options: ReadOptions) -> pl.DataFrame:
         raise DataError(f"{name}: is empty")
     header = [" ".join(name.split()) for name in header]  # a spreadsheet may break a long one into lines
     _check_header(name, header, delimiter, options, text)
+    if len(header) > 1:
+        text = _without_blank_lines(text, delimiter)
     try:
         frame = pl.read_csv(
             io.BytesIO(text.encode()), separator=delimiter, infer_schema=False, has_header=options.header
         )
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
-        raise DataError(_ragged(name, text, delimiter) or f"{name}: {str(error).splitlines()[0]}") from None
+        wrong = _open_quote(name, written, delimiter) or _ragged(name, written, delimiter)
+        raise DataError(wrong or f"{name}: {str(error).splitlines()[0]}") from None
     names = header if options.header else [""] * frame.width
     frame.columns = [name or f"column {i}" for i, name in enumerate(names, 1)]
     return frame
 
 
 def _decode(name: str, data: bytes, encoding: str, notes: list[str]) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = encoding or "utf-16"
-    elif not encoding and b"\0" in data[:100_000]:
+    if not encoding and not data.startswith(UTF_16) and b"\0" in data[:100_000]:
         raise DataError(f"{name}: holds binary data, not text; if it is text in UTF-16, write encoding = 'utf-16'")
-    try:
-        text = data.decode(encoding or "utf-8-sig")
-        if "\0" in text[:100_000]:
-            raise DataError(f"{name}: holds binary data, not text in {encoding or 'UTF-8'}")
-        return text if "\n" in text else text.replace("\r", "\n")
-    except LookupError:
-        raise DataError(f"{name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None
-    except UnicodeError as error:
-        if encoding:
-            raise DataError(f"{name}: is not text in {encoding}: {error}; try another encoding") from None
+    text, guessed = decode(data, encoding, where=name)
     control = sum(byte < 32 and byte not in (9, 10, 12, 13) for byte in data[:10_000])
-    if control > len(data[:10_000]) // 100:
-        raise DataError(f"{name}: holds binary data, not text")
-    notes.append("is not UTF-8; read as Windows-1252 (say otherwise with encoding = …)")
-    return data.decode("windows-1252", errors="replace")
+    if "\0" in text[:100_000] or (guessed and control > len(data[:10_000]) // 100):
+        raise DataError(f"{name}: holds binary data, not text{f' in {encoding}' if encoding else ''}")
+    if guessed:
+        notes.append("is not UTF-8; read as Windows-1252 (say otherwise with encoding = …)")
+    return text if "\n" in text else text.replace("\r", "\n")
+
+
+def _without_blank_lines(text: str, delimiter: str) -> str:
+    """Return the text without its blank lines, but for those inside a quoted field."""
+    if not re.search(r"\n(?: *\r?\n| +\Z)", text):  # as in most files; what follows takes seconds for a large one
+        return text
+    quoted = rf'"(?<![^{re.escape(delimiter)}\n]")[^"]*(?:""[^"]*)*"?'
+    return re.sub(rf"({quoted})|(\n)(?: *\r?\n)+(?: +\Z)?|(\n) +\Z", r"\1\2\3", text)
 
 
 def _rows(text: str, delimiter: str) -> Any:
@@ -141,9 +147,23 @@ def _check_header(name: str, header: list[str], delimiter: str, options: ReadOpt
         raise DataError(f"{name}: the first line holds numbers, not column names; add names or write header = false")
 
 
+def _open_quote(name: str, text: str, delimiter: str) -> str:
+    rows = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for _ in rows:
+            line = rows.line_num + 1
+    except csv.Error:
+        return (
+            f"{name}: line {line}: a quotation mark opens a text and does not end it; close it, or, where it belongs "
+            'to the text, write it twice ("")'
+        )
+    return ""
+
+
 def _ragged(name: str, text: str, delimiter: str) -> str:
     rows = _rows(text, delimiter)
-    expected = len(next(rows))
+    expected = len(next(row for row in rows if "".join(row).strip()))
     for row in rows:
         if len(row) > expected:
             return f"{name}: line {rows.line_num} has {len(row)} fields, the header has {expected}; mend that line"

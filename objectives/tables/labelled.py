@@ -54,7 +54,10 @@ def read_rows(data: LabelledData, notes: list[str]) -> Rows:
     notes += read_notes
     rows = Rows(where=Path(data.source).name, frame=frame, targets=as_list(data.target))
     if not rows.targets:
-        raise DataError(f"{rows.where}: which column is the target? write target = …; {listed(frame.columns)}")
+        raise DataError(
+            f"{rows.where}: which column is the target? write --target COLUMN (target = … in a study file); "
+            f"{listed(frame.columns)}"
+        )
     return known_rows(rows, data, notes)
 
 

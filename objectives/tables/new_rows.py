@@ -11,7 +11,7 @@ import polars as pl
 
 from objectives.tables.arrays import feature_frame
 from objectives.tables.labelled import ReadsFiles, read_options
-from objectives.tables.reading import normalise, read_table
+from objectives.tables.reading import normalise, read_table, read_unnamed
 from tuner.errors import DataError
 
 
@@ -26,9 +26,12 @@ def read_new(data: Any, told: ReadsFiles, notes: list[str]) -> tuple[str, pl.Dat
         return "the data", normalise(_in_memory(data), options.missing_values)
     if data.suffix.lower() == ".npy" and data.is_file():
         return data.name, normalise(feature_frame(_array(data)), options.missing_values)
-    frame, read_notes = read_table(str(data), options)
+    if data.suffix or data.is_dir():
+        name, (frame, read_notes) = data.name, read_table(str(data), options)
+    else:
+        name, frame, read_notes = read_unnamed(data, options)
     notes += read_notes
-    return data.name, frame
+    return name, frame
 
 
 def _in_memory(data: Any) -> pl.DataFrame:

@@ -83,7 +83,7 @@ def _prepare(
         name for name in training.columns if name not in {*rows.targets, *data.drop, data.split_column, data.groups}
     ]
     wishes = Wishes(numbers=data.numbers, categories=data.categories, dates=data.dates, least_rows=data.least_rows)
-    plans = plan_columns(training.select(used), wishes, where=rows.where)
+    plans = plan_columns(training.select(used), wishes, where=rows.where, whole=rows.frame)
     fitted = preprocessing.fit(
         training,
         plans,
@@ -99,6 +99,7 @@ def _prepare(
         )
         for part, its in labelled.parts.items()
     }
+    notes += [f"{part}: {note}" for part, its in labelled.parts.items() for note in fitted.clipped(its.frame)]
     return PreparedTable(
         where=rows.where, parts=parts, target=target, plans=plans, preprocessing=fitted, notes=tuple(notes)
     )

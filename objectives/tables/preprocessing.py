@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,156 +12,22 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from objectives.tables.columns import ColumnPlan
-from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers, date_format
+from objectives.tables.columns import ColumnPlan, require_moderate
+from objectives.tables.encoders import (
+    CYCLES,
+    CategoryEncoder,
+    DateEncoder,
+    Encoder,
+    NumberEncoder,
+    cycle_of,
+    days,
+    finite_numbers,
+)
+from objectives.tables.values import NumberStyle, as_dates, as_labels, as_numbers
 from tuner.errors import DataError
 from tuner.spelling import nearest
 
 Array = NDArray[np.float32]
-_CYCLES = {"month": 12, "weekday": 7, "hour": 24}
-_MICROSECONDS_A_DAY = 86_400_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoder(ABC):
-    """One column's way into the network."""
-
-    kind: ClassVar[str]
-    strangeness: ClassVar[str]
-    """What :meth:`strange` finds, in words, around one of them."""
-    name: str
-
-    @property
-    @abstractmethod
-    def features(self) -> list[str]:
-        """The names of the features it becomes."""
-
-    @abstractmethod
-    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
-        """Return the ``[N, features]`` values of the column.
-
-        Raises:
-            DataError: when the column does not hold what it held in training.
-        """
-
-    @abstractmethod
-    def strange(self, series: pl.Series) -> pl.Series:
-        """Return in which rows there is something that training had nothing like ``[N]``."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all that is needed to make it again."""
-        return {"kind": self.kind} | asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NumberEncoder(Encoder):
-    """A number, standardised; what is missing is filled and, if that occurred in training, marked."""
-
-    kind = "number"
-    strangeness = "no number ('{}'); they count as missing"
-    style: NumberStyle
-    fill: float
-    mean: float
-    scale: float
-    constant: bool = False
-    """All known values are one; only whether it is missing tells anything."""
-    marks_missing: bool = False
-
-    @property
-    def features(self) -> list[str]:
-        return [self.name] * (not self.constant) + [f"{self.name} is missing"] * self.marks_missing
-
-    def strange(self, series: pl.Series) -> pl.Series:
-        return as_numbers(series, self.style).is_null() & series.is_not_null()
-
-    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
-        numbers = _finite_numbers(series, self.style, where=where)
-        what = "numbers with a decimal comma" if self.style.decimal == "," else "numbers"
-        _require_readable(series, numbers, what, where)
-        missing = numbers.is_null().to_numpy()
-        values = (numbers.fill_null(self.fill).to_numpy() - self.mean) / self.scale
-        kept = [values] * (not self.constant) + [missing] * self.marks_missing
-        return np.column_stack(kept).astype(np.float64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CategoryEncoder(Encoder):
-    """A category, one-hot; rare and unseen levels share 'other', missing ones are a level of their own."""
-
-    kind = "category"
-    strangeness = "a category that training had not ('{}')"
-    levels: tuple[str, ...]
-    other: bool = False
-    """Whether there is a feature for levels that are rare or were not seen in training."""
-    marks_missing: bool = False
-    ignores_case: bool = False
-
-    @property
-    def features(self) -> list[str]:
-        names = [f"{self.name} = {level}" for level in self._shown]
-        return names + [f"{self.name} = (other)"] * self.other + [f"{self.name} is missing"] * self.marks_missing
-
-    @property
-    def _shown(self) -> tuple[str, ...]:
-        """Of exactly two levels the second says all."""
-        return self.levels[1:] if len(self.levels) == 2 and not self.other else self.levels
-
-    def _labels(self, series: pl.Series) -> pl.Series:
-        labels = as_labels(series)
-        return labels.str.to_lowercase() if self.ignores_case else labels
-
-    def strange(self, series: pl.Series) -> pl.Series:
-        """Where rare levels were put together, nobody knows them any more: then a new one is nothing strange."""
-        labels = self._labels(series)
-        return labels.is_not_null() & ~labels.is_in(self.levels).fill_null(False) & (not self.other)
-
-    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
-        labels = self._labels(series)
-        columns = [(labels == level).fill_null(False) for level in self._shown]
-        if self.other:
-            columns.append(labels.is_not_null() & ~labels.is_in(self.levels).fill_null(False))
-        if self.marks_missing:
-            columns.append(labels.is_null())
-        return np.column_stack([column.to_numpy() for column in columns]).astype(np.float64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DateEncoder(Encoder):
-    """A date: the days, standardised, and where it varies the month, weekday and hour as points on a circle."""
-
-    kind = "date"
-    strangeness = "no date that can be read ('{}'); they count as missing"
-    format: str
-    fill: float
-    mean: float
-    scale: float
-    cycles: tuple[str, ...] = ()
-    marks_missing: bool = False
-
-    @property
-    def features(self) -> list[str]:
-        circle = [f"{self.name} {cycle} {axis}" for cycle in self.cycles for axis in ("sin", "cos")]
-        return [f"{self.name} days", *circle] + [f"{self.name} is missing"] * self.marks_missing
-
-    def _dates(self, series: pl.Series) -> pl.Series:
-        written = self.format or (date_format(series) or "" if series.dtype == pl.String else "")
-        return as_dates(series, written)  # where training had dates and no texts, a CSV file's are of any format
-
-    def strange(self, series: pl.Series) -> pl.Series:
-        return self._dates(series).is_null() & series.is_not_null()
-
-    def encode(self, series: pl.Series, *, where: str) -> NDArray[np.float64]:
-        dates = self._dates(series)
-        _require_readable(series, dates, "dates", where)
-        missing = dates.is_null()
-        days = (_days(dates).fill_null(self.fill) - self.mean) / self.scale
-        columns = [days.to_numpy()]
-        for cycle in self.cycles:
-            angle = _cycle(dates, cycle) * (2 * math.pi / _CYCLES[cycle])
-            columns += [angle.sin().fill_null(0.0).to_numpy(), angle.cos().fill_null(0.0).to_numpy()]
-        if self.marks_missing:
-            columns.append(missing.to_numpy())
-        return np.column_stack(columns).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,16 +66,35 @@ class Preprocessing:
                 frame = frame.with_columns(series.set(infinite, None))
         return frame, faults
 
-    def strange(self, frame: pl.DataFrame) -> list[str]:
-        """Return a note for each column in which new rows hold what training had nothing like."""
-        notes = []
+    def strange(self, frame: pl.DataFrame) -> tuple[list[str], list[str]]:
+        """Return notes and warnings, one for each column in which new rows hold what training had nothing like.
+
+        One row may well be strange; all of several are where they are written otherwise than in training: a warning.
+        """
+        notes: list[str] = []
+        warnings: list[str] = []
         for encoder in self.encoders:
             if encoder.name in frame.columns:
                 series = frame[encoder.name]
                 odd = series.filter(encoder.strange(series))
                 if len(odd):
                     told = encoder.strangeness.format(odd[0])
-                    notes.append(f"column '{encoder.name}': {len(odd)} of {len(series)} rows hold {told}")
+                    (warnings if 1 < len(odd) == series.count() else notes).append(
+                        f"column '{encoder.name}': {len(odd)} of {len(series)} rows hold {told}"
+                    )
+        return notes, warnings
+
+    def clipped(self, frame: pl.DataFrame) -> list[str]:
+        """Return a note for each column in which rows hold numbers that are brought within reach."""
+        notes = []
+        for encoder in self.encoders:
+            if isinstance(encoder, NumberEncoder) and not encoder.constant and encoder.name in frame.columns:
+                numbers = as_numbers(frame[encoder.name], encoder.style)
+                low, high = encoder.reach
+                odd = numbers.filter((numbers < low) | (numbers > high))
+                if len(odd):
+                    told = f"a number far beyond training's ({odd[0]:.3g}); clipped to {low:.3g} … {high:.3g}"
+                    notes.append(f"column '{encoder.name}': {len(odd)} of {len(numbers)} rows hold {told}")
         return notes
 
     def to_json(self) -> dict[str, Any]:
@@ -279,8 +162,11 @@ def _fit_numbers(
 ) -> dict[str, NumberEncoder]:
     if not plans:
         return {}
-    columns = [_finite_numbers(frame[plan.name], plan.style, where=where).to_numpy() for plan in plans]
+    columns = [finite_numbers(frame[plan.name], plan.style, where=where).to_numpy() for plan in plans]
     values = np.column_stack(columns).astype(np.float64)
+    remedy = "divide them, take their logarithms, or list the column in drop"
+    for plan, column in zip(plans, columns, strict=True):
+        require_moderate(f"column '{plan.name}'", column, where, remedy=remedy)
     imputer = SimpleImputer(strategy=missing, keep_empty_features=True).fit(values)
     filled = imputer.transform(values)
     scaler = StandardScaler().fit(filled)
@@ -321,9 +207,9 @@ def _fit_category(series: pl.Series, plan: ColumnPlan, least_rows: int, max_cate
 
 def _fit_date(series: pl.Series, plan: ColumnPlan) -> DateEncoder:
     dates = as_dates(series, plan.date_format)
-    days = _days(dates).drop_nulls()
-    fill, mean, spread = (float(value or 0.0) for value in (days.median(), days.mean(), days.std(ddof=0)))  # type: ignore[arg-type]
-    cycles = tuple(name for name in _CYCLES if _cycle(dates, name).drop_nulls().n_unique() > 1)
+    known = days(dates).drop_nulls()
+    fill, mean, spread = (float(value or 0.0) for value in (known.median(), known.mean(), known.std(ddof=0)))  # type: ignore[arg-type]
+    cycles = tuple(name for name in CYCLES if cycle_of(dates, name).drop_nulls().n_unique() > 1)
     return DateEncoder(
         name=plan.name,
         format=plan.date_format,
@@ -333,31 +219,3 @@ def _fit_date(series: pl.Series, plan: ColumnPlan) -> DateEncoder:
         cycles=cycles,
         marks_missing=bool(dates.null_count()),
     )
-
-
-def _finite_numbers(series: pl.Series, style: NumberStyle, *, where: str) -> pl.Series:
-    numbers = as_numbers(series, style)
-    infinite = int(numbers.is_infinite().fill_null(False).sum())
-    if infinite:
-        raise DataError(
-            f"{where}: column '{series.name}' is infinite in {infinite} row{'s' * (infinite > 1)}; "
-            "mend them, leave them empty, or list the column in drop"
-        )
-    return numbers
-
-
-def _require_readable(series: pl.Series, parsed: pl.Series, what: str, where: str) -> None:
-    """Refuse a column of which most values are of another kind than in training; a few count as missing."""
-    odd = parsed.is_null() & series.is_not_null()
-    if odd.sum() > series.count() / 2:
-        shown = str(series.filter(odd)[0])[:30]
-        raise DataError(f"{where}: column '{series.name}' holds '{shown}' where training had {what}")
-
-
-def _days(dates: pl.Series) -> pl.Series:
-    return dates.dt.timestamp("us").cast(pl.Float64) / _MICROSECONDS_A_DAY
-
-
-def _cycle(dates: pl.Series, cycle: str) -> pl.Series:
-    part = {"month": dates.dt.month, "weekday": dates.dt.weekday, "hour": dates.dt.hour}[cycle]()
-    return part.cast(pl.Float64)

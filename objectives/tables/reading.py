@@ -16,6 +16,7 @@ import polars as pl
 
 from objectives.tables.delimited import ReadOptions, read_delimited
 from tuner.errors import DataError
+from tuner.models.samples import STDIN, content
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "?")
 """Texts that mean a missing value."""
@@ -31,23 +32,39 @@ def read_table(source: str, options: ReadOptions) -> tuple[pl.DataFrame, list[st
         DataError: when there is no such file or it holds no table.
     """
     path = Path(source).expanduser()
-    data = _bytes(path)
-    reader = _READERS.get(_format(path))
+    return _parsed(path.name, _format(path), _bytes(path), options)
+
+
+def read_unnamed(path: Path, options: ReadOptions) -> tuple[str, pl.DataFrame, list[str]]:
+    """Return what to call a pipe, ``-`` (standard input) or another file without an ending, its table, and notes.
+
+    It is CSV, unless its first bytes are those of Parquet or JSON lines.
+
+    Raises:
+        DataError: see :func:`read_table`.
+    """
+    name = "standard input" if path == STDIN else path.name
+    data = _not_empty(name, content(path) if path == STDIN else _bytes(path))
+    form = ".parquet" if data.startswith(b"PAR1") else ".jsonl" if data.lstrip()[:2] in (b'{"', b"[{") else ".csv"
+    return (name, *_parsed(name, form, data, options))
+
+
+def _parsed(name: str, form: str, data: bytes, options: ReadOptions) -> tuple[pl.DataFrame, list[str]]:
+    reader = _READERS.get(form)
     if reader is None:
         known = ", ".join(sorted(_READERS))
-        raise DataError(f"{path.name}: unknown format '{path.suffix}'; use one of {known}")
-    _check_contents(path, data)
+        raise DataError(f"{name}: unknown format '{form}'; use one of {known}")
+    _check_contents(name, form, data)
     notes: list[str] = []
     try:
-        frame = reader(path.name, data, options, notes)
+        frame = reader(name, data, options, notes)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path.name}: cannot be read as {_format(path)[1:].upper()}: {reason}") from None
-    if frame.width and frame.height == 0:
-        why = "; nothing can be learned from it" if options.targets else ""
-        raise DataError(f"{path.name}: has a header and no rows{why}")
+        raise DataError(f"{name}: cannot be read as {form[1:].upper()}: {reason}") from None
+    if frame.width and frame.height == 0 and options.targets:
+        raise DataError(f"{name}: has a header and no rows; nothing can be learned from it")
     if frame.width == 0:
-        raise DataError(f"{path.name}: has no columns")
+        raise DataError(f"{name}: has no columns")
     return normalise(frame, options.missing_values), notes
 
 
@@ -93,8 +110,12 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"{path.name}: is not a gzip file, or is damaged") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return _not_empty(path.name, data)
+
+
+def _not_empty(name: str, data: bytes) -> bytes:
     if not data.strip():
-        raise DataError(f"{path.name}: is empty")
+        raise DataError(f"{name}: is empty")
     return data
 
 
@@ -126,12 +147,11 @@ _SIGNATURES = (
 )
 
 
-def _check_contents(path: Path, data: bytes) -> None:
+def _check_contents(name: str, form: str, data: bytes) -> None:
     """Refuse a file whose first bytes contradict its name."""
-    suffix = _format(path)
     for signature, what, right, remedy in _SIGNATURES:
-        if data.startswith(signature) and suffix != right:
-            raise DataError(f"{path.name}: is {what}, not {_ARTICLES[suffix]}{remedy}")
+        if data.startswith(signature) and form != right:
+            raise DataError(f"{name}: is {what}, not {_ARTICLES[form]}{remedy}")
 
 
 _ARTICLES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from objectives.parts import PART_OF, PART_WORDS
 from tuner.errors import DataError
 
 Rows = NDArray[np.int64]
+
+FAR = 2
+"""A part of groups that is more than so many times larger or smaller than it should be is avoided, or told of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ def split_randomly(
     """
     everything = np.arange(rows)
     if groups is not None:
-        return _split_groups(groups, validation=validation, test=test, seed=seed, where=where)
+        return _split_groups(groups, validation=validation, test=test, seed=seed, where=where, notes=notes)
     parts = 1 + (validation > 0) + (test > 0)
     training_only, pool = everything[:0], everything
     if classes is not None:
@@ -95,24 +99,77 @@ def _draw(pool: Rows, share: str, count: int, classes: Rows | None, *, seed: int
     return np.sort(drawn), np.sort(kept)
 
 
-def _split_groups(groups: pl.Series, *, validation: float, test: float, seed: int, where: str) -> Split:
+def _split_groups(
+    groups: pl.Series, *, validation: float, test: float, seed: int, where: str, notes: list[str]
+) -> Split:
+    """Return what chance draws if that is near to the fractions, and else deal out the groups by their sizes."""
+    rows = len(groups)
     labels = groups.cast(pl.String).fill_null("").to_numpy().astype(object)
-    left = np.arange(len(labels))
-    parted = {"test": left[:0], "validation": left[:0]}
-    for name, fraction in (("test", test), ("validation", validation)):
-        if not fraction:
-            continue
-        different = len(set(labels[left]))
-        share = fraction * len(labels) / len(left)
-        if different < 2 or round(different * share) in (0, different):
-            raise DataError(
-                f"{where}: groups = '{groups.name}' has {len(set(labels))} different values, too few to split by; "
-                "choose another column or larger fractions"
-            )
+    _, group_of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    fractions = {name: share for name, share in (("test", test), ("validation", validation)) if share}
+    wanted = rows * np.array([*fractions.values(), 1 - sum(fractions.values())])
+    if len(sizes) < len(wanted):
+        raise DataError(
+            f"{where}: groups = '{groups.name}' has {len(sizes)} different value{'s' * (len(sizes) > 1)}, too few to "
+            f"split by: each of {len(wanted)} parts needs one; choose another column"
+        )
+    parts = _drawn(group_of, sizes, wanted, seed=seed)
+    if parts is None or _misfit(sizes, parts, wanted) > FAR:
+        dealt = _dealt(sizes, wanted, seed=seed)
+        parts = min([dealt] if parts is None else [parts, dealt], key=lambda its: _misfit(sizes, its, wanted))
+    split = {name: np.flatnonzero(parts[group_of] == part) for part, name in enumerate([*fractions, "training"])}
+    if _misfit(sizes, parts, wanted) > FAR:
+        counts = ", ".join(
+            f"{name} has {len(its)} rows ({share:.0f} wanted)"
+            for (name, its), share in reversed([*zip(split.items(), wanted, strict=True)])
+        )
+        notes.append(f"whole groups of '{groups.name}' do not make parts of the wanted sizes: {counts}")
+    nothing = np.arange(0)
+    return Split(
+        training=split["training"], validation=split.get("validation", nothing), test=split.get("test", nothing)
+    )
+
+
+def _drawn(group_of: Rows, sizes: Rows, wanted: NDArray[np.float64], *, seed: int) -> Rows | None:
+    """Return the part of each group where a part gets the share of the *groups* that it should have of the rows.
+
+    Nothing where that leaves none for another part.
+    """
+    parts = np.full(len(sizes), len(wanted) - 1)
+    left = np.arange(len(group_of))
+    for part, count in enumerate(wanted[:-1]):
+        share, different = count / len(left), len(np.unique(group_of[left]))
+        if share >= 1 or math.ceil(share * different) >= different:
+            return None
         drawer = GroupShuffleSplit(n_splits=1, test_size=share, random_state=seed)
-        kept, drawn = next(drawer.split(left, groups=labels[left]))
-        parted[name], left = left[drawn], left[kept]
-    return Split(training=left, validation=parted["validation"], test=parted["test"])
+        kept, drawn = next(drawer.split(left, groups=group_of[left]))
+        parts[group_of[left[drawn]]] = part
+        left = left[kept]
+    return parts
+
+
+def _dealt(sizes: Rows, wanted: NDArray[np.float64], *, seed: int) -> Rows:
+    """Return the part of each group where each, the largest first, goes to the part that lacks most rows.
+
+    The last ones go to the parts that are still empty. Chance orders groups of one size.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    parts = np.empty(len(sizes), np.int64)
+    lacking, empty = wanted.copy(), np.full(len(wanted), True)
+    for left, group in zip(range(len(order), 0, -1), order, strict=True):
+        if left == empty.sum():
+            lacking[~empty] = -np.inf
+        parts[group] = part = int(lacking.argmax())
+        lacking[part] -= sizes[group]
+        empty[part] = False
+    return parts
+
+
+def _misfit(sizes: Rows, parts: Rows, wanted: NDArray[np.float64]) -> float:
+    """Return how many times too large or too small the worst part is."""
+    ratios = np.bincount(parts, weights=sizes, minlength=len(wanted)) / wanted
+    return float(np.maximum(ratios, 1 / ratios).max())
 
 
 def split_by_column(column: pl.Series, *, where: str) -> Split:

@@ -97,15 +97,17 @@ class Table(Supervised):
         return self.dataset({name: (torch.tensor(part.inputs),) for name, part in self._table.parts.items()})
 
     def adopt(self, training: tuple[Any, Any], validation: tuple[Any, Any]) -> Dataset:
-        """Return rows that somebody holds in memory, prepared as those of a file; numbers stay what they are."""
+        """Return rows that somebody holds in memory, prepared as those of a file; numbers and categories stay so."""
         import torch
 
-        from objectives.tables.arrays import SPLIT, TARGET, labelled_frame
+        from objectives.tables.arrays import SPLIT, categories, labelled_frame
         from objectives.tables.preparing import prepare_frame
 
         frame, targets = labelled_frame(training, validation)
-        numbers = [name for name in frame.columns if frame[name].dtype.is_numeric() and not name.startswith(TARGET)]
-        adopted = {"source": "X", "target": targets, "split_column": SPLIT, "numbers": numbers}
+        chosen = categories(training[0])
+        others = frame.drop(*targets, *chosen)
+        numbers = [series.name for series in others if series.dtype.is_numeric()]
+        adopted = {"source": "X", "target": targets, "split_column": SPLIT, "numbers": numbers, "categories": chosen}
         self.data = self.data.model_copy(update=adopted)
         table = prepare_frame(frame, self.data, task=self.options.task, seed=self.seed)
         self._table = table
@@ -187,7 +189,8 @@ class Table(Supervised):
         notes: list[str] = []
         where, frame = read_new(data, self.data, notes)
         usable, faults = self.table.preprocessing.without_infinite(frame)
-        notes += self.table.preprocessing.strange(usable)
+        strange, warnings = self.table.preprocessing.strange(usable)
+        notes += [*strange, *self.table.preprocessing.clipped(usable)]
         return Samples(
             where=where,
             feeds=(torch.tensor(self.table.preprocessing.transform(usable, where=where)),),
@@ -195,6 +198,7 @@ class Table(Supervised):
             columns=frame,
             **self.known_targets(frame, where=where, notes=notes),
             notes=notes,
+            warnings=warnings,
         )
 
     def describe(self) -> dict[str, Any]:

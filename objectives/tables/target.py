@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from objectives.tables.columns import level_counts, require_numbers
+from objectives.tables.columns import level_counts, require_moderate, require_numbers
 from objectives.tables.values import NumberStyle, as_labels, as_numbers, is_boolean, number_style
 from tuner.errors import DataError
 from tuner.metrics import Task
@@ -46,7 +46,7 @@ class Target:
             DataError: for a class that is not one of ``classes``, and for text where a number belongs.
         """
         if self.task == "classification":
-            labels = as_labels(frame[self.columns[0]])
+            labels = as_labels(frame[self.columns[0]], self.classes)
             strange = sorted(set(labels.unique().to_list()) - set(self.classes))
             if strange:
                 listed = ", ".join(f"'{label}'" for label in strange[:5])
@@ -68,7 +68,7 @@ class Target:
         for name in self.columns:
             has &= frame[name].is_not_null()
             if self.task == "classification":
-                has &= as_labels(frame[name]).is_in(self.classes).fill_null(False)
+                has &= as_labels(frame[name], self.classes).is_in(self.classes).fill_null(False)
         return has.arg_true().to_list(), frame.filter(has)
 
     def fit(self, training: NDArray[Any]) -> Target:
@@ -133,6 +133,7 @@ def target_numbers(series: pl.Series, style: NumberStyle, where: str) -> NDArray
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
         raise DataError(f"{where}: target '{series.name}' is infinite in {count} row{'s' * (count > 1)}; mend them")
+    require_moderate(f"target '{series.name}'", values, where, remedy="divide them, or take their logarithms")
     return values
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -11,7 +12,7 @@ YES = frozenset({"true", "yes", "t", "y", "on"})
 NO = frozenset({"false", "no", "f", "n", "off"})
 
 _NUMBER = r"^(?:[$€£¥]\s*)?([+-]?[\d.,'\s]*\d\.?(?:[eE][+-]?\d+)?)\s*([%°A-Za-zµ²³/]{0,6})$"
-_GROUPED = r"^[+-]?\d{{1,3}}(?:{0}\d{{2,3}})*{0}\d{{3}}(?:{1}\d*)?(?:[eE][+-]?\d+)?$"
+_GROUPED = r"^[+-]?[1-9]\d{{0,2}}(?:{0}\d{{2,3}})*{0}\d{{3}}(?:{1}\d*)?(?:[eE][+-]?\d+)?$"
 """Thousands, or lakhs and crores, by their sign and that of decimals."""
 _THOUSANDS = _GROUPED.format(",", r"\.")
 _TIMES = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
@@ -45,6 +46,17 @@ class NumberStyle:
     """What follows each number: ``%``, ``kg``."""
     written: bool = False
     """Whether the numbers need more than plain reading: a unit, thousands, a currency, a decimal comma."""
+    grouped: bool = False
+    """Whether some of them group thousands: elsewhere 61.700 may as well be 61.7 with another sign of decimals."""
+
+    @property
+    def grouping(self) -> str:
+        """The sign that groups thousands."""
+        return "." if self.decimal == "," else ","
+
+    def groups(self, texts: pl.Series) -> pl.Series:
+        """Return which texts are numbers whose thousands are grouped, a sign for each three digits."""
+        return texts.str.contains(_GROUPED.format(re.escape(self.grouping), re.escape(self.decimal)))
 
 
 def number_style(texts: pl.Series) -> NumberStyle | None:
@@ -65,6 +77,7 @@ def number_style(texts: pl.Series) -> NumberStyle | None:
     else:
         decimal = "." if commas.is_empty() or commas.str.contains(_THOUSANDS).all() else ","
     style = NumberStyle(decimal=decimal, unit=units[0], written=True)
+    style = replace(style, grouped=bool(style.groups(bodies).any()))
     return style if _is_mostly(as_numbers(present, style), present) else None
 
 
@@ -92,11 +105,13 @@ def as_numbers(series: pl.Series, style: NumberStyle) -> pl.Series:
         return series.cast(pl.Float64, strict=False)
     if style.written:
         series = series.str.extract(_NUMBER, 1).str.replace_all(r"[\s']", "")
-        grouping = "." if style.decimal == "," else ","
-        grouped = series.str.contains(grouping, literal=True).fill_null(False)
-        odd = grouped & ~series.str.contains(_GROUPED.format(re.escape(grouping), re.escape(style.decimal)))
-        series = series.set(odd.fill_null(False), None)  # 19568.57 is no number of 1.956.857
-        series = series.str.replace_all(grouping, "", literal=True).str.replace(",", ".", literal=True)
+        marked = series.str.contains(style.grouping, literal=True).fill_null(False)
+        odd = marked & ~style.groups(series).fill_null(False)  # 19568.57 is no number of 1.956.857
+        decimals = series.str.contains(style.decimal, literal=True).any()
+        if not decimals and (not style.grouped or odd.any()):
+            odd = marked  # nothing shows that 61.700 is 61700
+        series = series.set(odd, None)
+        series = series.str.replace_all(style.grouping, "", literal=True).str.replace(",", ".", literal=True)
     return series.cast(pl.Float64, strict=False).fill_nan(None)
 
 
@@ -135,20 +150,42 @@ def as_dates(series: pl.Series, form: str) -> pl.Series:
     return times.set(times.dt.year() < 1000, None)  # %Y reads '20' as the year 20
 
 
-def as_labels(series: pl.Series) -> pl.Series:
-    """Return the column as the texts that name its levels; a whole number is written without a point."""
+def as_dates_or_iso(series: pl.Series, form: str) -> pl.Series:
+    """Return the column as :func:`as_dates` does, and with it dates as 2026-01-31, which nobody reads otherwise."""
+    dates = as_dates(series, form)
+    if series.dtype == pl.String:
+        for time in ("", *_TIMES[:2]):
+            dates = dates.fill_null(as_dates(series, _DAYS[0] + time))
+    return dates
+
+
+def as_labels(series: pl.Series, known: Sequence[str] = ()) -> pl.Series:
+    """Return the column as the texts that name its levels; a whole number is written without a point.
+
+    A value has its name whatever else the column holds. Only where ``known`` levels write it with a point, as those of
+    a CSV file or of a model that was kept long ago may, it has theirs.
+    """
     kind = series.dtype
     if kind == pl.String:
         return series
     if kind.is_float():
-        whole = series.is_null() | ((series == series.round()) & (series.abs() < 1e15))
-        if whole.all():
-            return series.cast(pl.Int64).cast(pl.String)
+        pointed, plain = series.cast(pl.String), series.cast(pl.Int64, strict=False).cast(pl.String)
+        whole = (series == series.round()) & (series.abs() < 1e15)
+        return plain.zip_with(whole & (plain.is_in(known) | ~pointed.is_in(known)), pointed)
     if kind == pl.Boolean:
         return pl.Series(
             series.name, [None if v is None else str(v).lower() for v in series.to_list()], dtype=pl.String
         )
     return series.cast(pl.String)
+
+
+def as_truth_labels(series: pl.Series, levels: Sequence[str]) -> pl.Series:
+    """Return yes and no, in any of their spellings, as the ``levels`` spell them."""
+    labels = as_labels(series).str.to_lowercase()
+    for level in levels:
+        words, digit = (YES, "1") if level in YES else (NO, "0")
+        labels = labels.set(labels.is_in([*words, digit, f"{digit}.0"]).fill_null(False), level)
+    return labels
 
 
 def is_boolean(series: pl.Series) -> bool:

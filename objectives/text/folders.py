@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from objectives.parts import roots
+from objectives.plain_text import UTF_16, decode
 from objectives.tables.labelled import Rows
 from tuner.errors import DataError
 
@@ -98,17 +99,12 @@ def _mostly_texts(folder: Path) -> bool:
 def _read(path: Path, encoding: str, odd: list[str]) -> str | None:
     """Return what a file says, or nothing where it says nothing in letters."""
     data = path.read_bytes()
-    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if b"\0" in data and not data.startswith(UTF_16):
         return None
-    try:
-        return data.decode(encoding or ("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"))
-    except LookupError:
-        raise DataError(f"{path.name}: unknown encoding '{encoding}'; try 'utf-8' or 'windows-1252'") from None
-    except UnicodeError as error:
-        if encoding:
-            raise DataError(f"{path}: is not text in {encoding}: {error}; try another encoding") from None
-    odd.append(path.name)
-    return data.decode("windows-1252", errors="replace")
+    text, guessed = decode(data, encoding, where=str(path))
+    if guessed:
+        odd.append(path.name)
+    return text
 
 
 def _counted(names: Sequence[str]) -> str:

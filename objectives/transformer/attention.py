@@ -66,7 +66,7 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, projected: Tensor) -> Tensor:
         """Give each head its share: ``[B, T, W]`` → ``[B, heads, T, W / heads]``."""
-        return projected.view(*projected.shape[:-1], self.heads, -1).transpose(1, 2)
+        return projected.view(*projected.shape[:-1], self.heads, projected.shape[-1] // self.heads).transpose(1, 2)
 
 
 def visible(present: Tensor | None, queries: int, *, causal: bool) -> Tensor | None:

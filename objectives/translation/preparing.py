@@ -127,7 +127,10 @@ def _columns(table: _Table, data: TranslationData) -> tuple[str, str]:
     if table.where == NAME and not (data.source_text or data.target):
         return COLUMNS
     if not data.target:
-        raise DataError(f"{table.where}: which column holds the translations? write target = …; {listed(names)}")
+        raise DataError(
+            f"{table.where}: which column holds the translations? write --target COLUMN (target = … in a study file); "
+            f"{listed(names)}"
+        )
     _require(data.target, table)
     if data.source_text:
         _require(data.source_text, table)

@@ -142,6 +142,8 @@ class Translation(Trainable):
         from objectives.translation.translator import Translator
 
         assert isinstance(module, Transformer)
+        if not len(inputs[0]):
+            return inputs[0]  # a beam needs a text to begin with
         beam, penalty = self.options.beam, self.options.length_penalty
         return Translator.seeing(self.kept.seen, module, beam=beam, length_penalty=penalty).write(inputs[0])
 

@@ -59,6 +59,12 @@ BAD = [
     Bad(what="a folder", content=folder, says=r"churn\.csv: is a folder; name a file in it: part\.csv"),
     Bad(what="an empty file", content="", says=r"churn\.csv: is empty"),
     Bad(what="blank lines only", content="\n\n  \n", says=r"churn\.csv: is empty"),
+    Bad(
+        what="an open quote",
+        content='age,plan,churned\n1,"a\nb",no\n2,"c,yes\n3,d,no\n',
+        says="line 4: a quotation mark",
+    ),
+    Bad(what="a quote within", content='age,plan,churned\n1,"a" b,no\n2,c,yes\n', says=r"line 2: .* write it twice"),
     Bad(what="a header only", content="age,plan,churned\n", says=r"churn\.csv: has a header and no rows"),
     Bad(
         what="an unknown format",
@@ -146,7 +152,9 @@ BAD = [
         data={"target": "churnd"},
         says=r"churn\.csv: no column 'churnd'; did you mean 'churned'\? Columns: age, spend, plan, churned",
     ),
-    Bad(what="no target", data={"target": ""}, says="which column is the target.*Columns: age, spend"),
+    Bad(
+        what="no target", data={"target": ""}, says="which column is the target.*--target COLUMN .*Columns: age, spend"
+    ),
     Bad(what="a target named twice", data={"target": ["age", "age"]}, says="target .* names a column twice"),
     Bad(what="one class only", content=with_target(["yes"] * 60), says="'churned' has one class only, 'yes'; there is"),
     Bad(
@@ -223,6 +231,16 @@ BAD = [
         says="column 'spend' is infinite in (1 row|2 rows); mend them",
     ),
     Bad(
+        what="numbers without a deviation",
+        content=CSV.replace(",pro,", "e200,pro,"),
+        says=r"column 'spend' holds numbers as large as \d\.\d+e\+20\d, too large .*; divide.* in drop",
+    ),
+    Bad(
+        what="targets without a deviation",
+        content=with_target([1e200 * (i + 0.5) for i in range(60)]),
+        says=r"target 'churned' holds numbers as large as 5.95e\+201, too large for a mean",
+    ),
+    Bad(
         what="nothing to learn from",
         data={"drop": ["age", "spend", "plan"]},
         says="no column is left to learn from",
@@ -269,8 +287,9 @@ BAD = [
     ),
     Bad(
         what="too few groups",
-        data={"groups": "plan", "test": 0.1},
-        says="groups = 'plan' has 3 different values, too few",
+        content=churn(60).with_columns(pl.Series("plan", ["pro", "plus"] * 30)).write_csv(),
+        data={"groups": "plan"},
+        says="groups = 'plan' has 2 different values, too few to split by: each of 3 parts needs one; choose",
     ),
     Bad(
         what="an absent group column",

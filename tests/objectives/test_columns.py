@@ -83,6 +83,27 @@ def test_columns_that_teach_nothing_are_unused_and_say_why(name: str, values: li
     assert why in found.note
 
 
+@pytest.mark.parametrize(("name", "start"), [("column 1", 0), ("id", 1), ("index", 1), ("row", 101)])
+def test_a_column_that_numbers_the_rows_of_a_short_table_is_unused(name: str, start: int) -> None:
+    """A part of them has gaps: only the whole table tells."""
+    whole = pl.DataFrame({name: shuffled([str(start + i) for i in range(12)])})
+    (found,) = plan_columns(whole.head(7), Wishes(), where="t.csv", whole=whole)
+    assert (found.kind, found.note) == ("unused", "identifier: it numbers the rows")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("age", list(range(30, 42))),
+        ("id", [31, 33, 34, 35, 36, 37, 38, 39, 40, 41]),
+        ("id", [1, 2, 3, 4, 5, 6]),
+        ("index", [1, 2, 3, 4, 5, 6, 7, 8, 8, 9]),
+    ],
+)
+def test_few_whole_numbers_that_do_not_number_the_rows_are_used(name: str, values: list[int]) -> None:
+    assert plan(values, name).kind == "number"
+
+
 @pytest.mark.parametrize("name", ["paid", "width", "valid", "humid", "grid", "price_index", "idle"])
 def test_a_name_that_only_ends_like_id_is_no_identifier(name: str) -> None:
     assert plan(shuffled([i * 977 for i in range(ROWS)]), name).kind == "number"
@@ -115,6 +136,7 @@ def test_few_texts_among_numbers_count_as_missing_and_are_noted() -> None:
         (["1 234", "12 345"], [1234, 12345]),
         (["-5 °C", "3 °C"], [-5, 3]),
         (["12,34,567", "1,00,000"], [1234567, 100000]),
+        (["0,330", "1,250"], [0.33, 1.25]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str], numbers: list[float]) -> None:
@@ -131,6 +153,28 @@ def test_what_is_written_in_the_other_style_is_no_number(decimal: str, text: str
     """Without its point 19568.57 would be a hundred times as much."""
     style = NumberStyle(decimal=decimal, written=True)
     assert as_numbers(pl.Series("x", [text, "7"]), style).to_list() == [None, 7]
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "numbers"),
+    [
+        (["61,7", "0,33"], ["61.700", "2.500"], [None, None]),  # 61.7 rather than 61700
+        (["61,7", "0,33"], ["61.700", "2,5"], [61700, 2.5]),
+        (["1.234,5", "0,33"], ["61.700", "2.500"], [61700, 2500]),
+        (["1.234,5", "0,33"], ["61.700", "0.330"], [None, None]),
+        (["61.7 kg", "0.33 kg"], ["61,700 kg", "2,500 kg"], [None, None]),
+        (["1,234.5", "0.33"], ["61,700", "2,500"], [61700, 2500]),
+        (["1,234.5", "0.33"], ["61,700", "0,330"], [None, None]),
+        (["61.7", "0.33"], ["61,700", "0,330"], [None, None]),
+    ],
+)
+def test_a_sign_groups_thousands_only_where_that_is_plain(
+    training: list[str], new: list[str], numbers: list[float | None]
+) -> None:
+    """A file of another country would be read as numbers a thousand times as large."""
+    style = number_style(pl.Series("x", training))
+    assert style is not None
+    assert as_numbers(pl.Series("x", new), style).to_list() == numbers
 
 
 @pytest.mark.parametrize("texts", [["Q1", "Q2"], ["1st", "2nd"], ["A-12", "A-13"], ["007", "012"], ["1-2", "3-4"]])

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics
+import torch
+from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import NearestCentroid
 from sklearn.svm import SVC
 
 from objectives.estimators import objective_of
 from objectives.estimators.objective import EstimatorOptions
+from objectives.estimators.predictor import Predictor
 from objectives.estimators.spaces import DEFAULTS, space_of
 from objectives.tables.options import TableData
 from tests.tuner import studies
@@ -80,6 +84,15 @@ def test_a_classifier_without_probabilities_is_judged_by_its_decision_function()
     called = predict(module, dataset.validation.inputs).argmax(-1).numpy()
     assert np.array_equal(called, model.predict(inputs))
     assert (called == targets).mean() == model.score(inputs, targets)
+
+
+def test_what_a_classifier_answers_counts_where_its_probabilities_say_otherwise() -> None:
+    inputs, targets = load_wine(return_X_y=True)
+    model = NearestCentroid().fit(inputs, targets)
+    answers = model.predict(inputs)
+    assert (model.predict_proba(inputs).argmax(1) != answers).any()
+    outputs = Predictor(model, classes=3)(torch.from_numpy(inputs))
+    assert np.array_equal(outputs.argmax(-1).numpy(), answers)
 
 
 PIPELINE = """

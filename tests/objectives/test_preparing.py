@@ -17,10 +17,12 @@ from objectives.tables.options import TableData
 from objectives.tables.preparing import PreparedTable, prepare_table
 from objectives.tables.preprocessing import Preprocessing
 from objectives.tables.reading import normalise
-from objectives.tables.splitting import split_randomly
+from objectives.tables.splitting import Split, split_randomly
 from objectives.tables.target import Target
 from tests.objectives.tables_kit import churn, messy
 from tuner.errors import DataError
+from tuner.sections import validate
+from tuner.study_file import override
 
 
 def prepare(frame: pl.DataFrame, folder: Path, *, task: str = "auto", seed: int = 0, **data: Any) -> PreparedTable:
@@ -57,6 +59,14 @@ def test_nothing_of_validation_and_test_rows_reaches_what_is_fitted(tmp_path: Pa
     assert after.preprocessing.to_json() == before.preprocessing.to_json()
     np.testing.assert_array_equal(after.parts["training"].inputs, before.parts["training"].inputs)
     assert not np.array_equal(after.parts["validation"].inputs, before.parts["validation"].inputs)
+
+
+def test_the_number_of_a_row_is_no_feature_of_a_short_table(tmp_path: Path) -> None:
+    """Sorted by its classes, a table's row numbers tell the target: the search would find nothing better."""
+    frame = churn(16).sort("churned").insert_column(0, pl.Series("column 1", range(16)))
+    table = prepare(frame, tmp_path)
+    assert table.plans[0].kind == "unused"
+    assert "column 1" not in table.preprocessing.features
 
 
 def test_a_regression_target_is_standardised_by_the_training_part_only(tmp_path: Path) -> None:
@@ -145,6 +155,55 @@ def test_rows_of_a_group_stay_together(tmp_path: Path) -> None:
     assert "home" not in table.preprocessing.features
 
 
+def split_groups(groups: Any, *, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> tuple[Split, list[str]]:
+    notes: list[str] = []
+    split = split_randomly(
+        len(groups),
+        validation=validation,
+        test=test,
+        classes=None,
+        groups=pl.Series("home", groups),
+        seed=seed,
+        where="t.csv",
+        notes=notes,
+    )
+    return split, notes
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 80), min_size=3, max_size=20),
+    validation=st.floats(0.01, 0.6),
+    test=st.one_of(st.just(0.0), st.floats(0.01, 0.39)),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(sizes=[80, 4, 4, 4, 4, 4], validation=0.2, test=0.2, seed=4)  # chance puts the large group into the test
+def test_three_groups_of_any_sizes_make_parts(sizes: list[int], validation: float, test: float, seed: int) -> None:
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    split, _ = split_groups(groups, validation=validation, test=test, seed=seed)
+    parts = [split.training, split.validation, split.test]
+    assert sorted(np.concatenate(parts)) == list(range(len(groups)))
+    assert [len(part) > 0 for part in parts] == [True, True, test > 0]
+    assert sum(len(np.unique(groups[part])) for part in parts) == len(sizes)
+
+
+def test_groups_that_chance_splits_well_stay_where_it_put_them() -> None:
+    """Studies that are resumed must find their parts again."""
+    groups = np.repeat(np.arange(10), 5)
+    split, notes = split_groups(groups, seed=3)
+    assert (set(groups[split.validation]), set(groups[split.test]), notes) == ({7, 9}, {4, 5}, [])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_large_group_trains_and_what_that_makes_of_the_parts_is_noted(seed: int) -> None:
+    split, notes = split_groups(np.repeat(np.arange(6), [80] + [4] * 5), seed=seed)
+    assert (len(split.training), len(split.validation), len(split.test)) == (80, 8, 12)
+    assert notes == [
+        "whole groups of 'home' do not make parts of the wanted sizes: training has 80 rows (60 wanted), "
+        "validation has 8 rows (20 wanted), test has 12 rows (20 wanted)"
+    ]
+
+
 def test_validation_and_test_may_be_files_of_their_own(tmp_path: Path) -> None:
     for name, seed in (("validation", 1), ("test", 2)):
         churn(30, seed=seed).select("churned", "plan", "age", "spend").write_csv(tmp_path / f"{name}.csv")
@@ -161,6 +220,15 @@ def test_without_a_test_part_a_note_says_so(tmp_path: Path) -> None:
     table = prepare(churn(100), tmp_path, test=0)
     assert set(table.parts) == {"training", "validation"}
     assert any("no rows are kept for a test" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [("drop=column 1", ["column 1"]), ("drop=3", ["3"]), ("drop=a,b", ["a", "b"]), ("drop=", []), ("drop=[]", [])],
+)
+def test_a_list_of_one_name_is_written_as_the_name(setting: str, wanted: list[str]) -> None:
+    values = override({}, [f"data.{setting}"])["data"]
+    assert validate(TableData, values, where="study.toml [data]").drop == wanted
 
 
 def test_rows_without_a_target_are_dropped_when_told_so_and_counted(tmp_path: Path) -> None:
@@ -248,6 +316,18 @@ def test_missing_numbers_are_filled_and_marked(tmp_path: Path) -> None:
     assert (missing, filled, known > filled) == (1, reference[0, 0], False)
 
 
+def test_a_number_far_beyond_those_of_training_is_clipped_and_noted(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    numbers = chance.normal(size=100)
+    numbers[80:82] = 1e40, -1e300
+    words = ["train"] * 70 + ["val"] * 30
+    frame = pl.DataFrame({"part": words, "x": numbers, "z": chance.normal(size=100), "y": ["a", "b"] * 50})
+    table = prepare(frame, tmp_path, split_column="part")
+    assert table.parts["validation"].inputs[10:12, 0].tolist() == [1e9, -1e9]
+    (note,) = table.notes
+    assert note.startswith("validation: column 'x': 2 of 30 rows hold a number far beyond training's (1e+40); clipped")
+
+
 def test_rare_and_unseen_levels_share_other_and_missing_is_a_level(tmp_path: Path) -> None:
     levels = ["a"] * 80 + ["b"] * 80 + ["c"] * 30 + [f"rare {i}" for i in range(10)] + [None] * 20
     order = np.random.default_rng(0).permutation(220)
@@ -280,6 +360,26 @@ def test_a_category_of_whole_numbers_is_the_same_from_any_type(tmp_path: Path) -
     fitted = prepare(frame, tmp_path, categories=["zone"]).preprocessing
     for values in ([2], [2.0], ["2"]):
         assert fitted.transform(pl.DataFrame({"zone": values}), where="new").tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize("written", [[1.0, 0.5, 2.0], ["1.0", "0.5", "2.0"]])
+def test_a_level_has_its_name_whatever_other_rows_hold(written: list[Any], tmp_path: Path) -> None:
+    frame = pl.DataFrame({"size": written * 40, "y": ["a", "b"] * 60})
+    fitted = prepare(frame, tmp_path, categories=["size"]).preprocessing
+    new = pl.DataFrame({"size": [1.0, 2.0]})
+    assert fitted.transform(new, where="new").tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert fitted.strange(new) == ([], [])
+
+
+def test_a_part_may_lack_the_only_class_with_a_fraction(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"part": ["train"] * 60 + ["val"] * 40, "x": np.arange(100) % 7, "y": [0.5, 1, 0] * 20 + [0, 1] * 20}
+    )
+    table = prepare(frame, tmp_path, split_column="part", task="classification")
+    assert table.target.classes == ("0", "0.5", "1")
+    assert set(table.parts["validation"].targets.tolist()) == {0, 2}
+    rows, _ = table.target.known(pl.DataFrame({"y": [1.0, 0.5, None, 3.0]}))
+    assert rows == [0, 1]
 
 
 def test_booleans_read_alike_however_they_are_written(tmp_path: Path) -> None:

@@ -73,6 +73,13 @@ def test_the_encoding_is_found_out_and_a_guess_is_noted(encoding: str, noted: in
     assert len(notes) == noted
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16"])
+def test_the_mark_at_the_beginning_is_no_part_of_the_first_name(encoding: str, tmp_path: Path) -> None:
+    marked = ("" if encoding == "utf-16" else "\ufeff") + TEXT
+    path = write(tmp_path, "t.csv", marked.encode(encoding))
+    assert read_table(path, ReadOptions(encoding=encoding))[0].columns == ["name", "größe", "plan"]
+
+
 def test_texts_are_stripped_and_what_means_missing_is_null(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", "a , b,c\n 1 ,NA,x\n,n/a, ?\nNaN,none,gone\n")
     frame, _ = read_table(path, ReadOptions(missing_values=("gone",)))
@@ -90,6 +97,41 @@ def test_delimiters_inside_quotes_do_not_count(tmp_path: Path) -> None:
     frame, _ = read_table(write(tmp_path, "t.csv", 'a,b\n"x;y;z",1\n"p;q;r\nnext line",2\n'), ReadOptions())
     assert frame["b"].to_list() == ["1", "2"]
     assert frame["a"].to_list() == ["x;y;z", "p;q;r\nnext line"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\na,b\n1,2\n3,\n",
+        "a,b\n1,2\n\n3,\n",
+        "a,b\r\n1,2\r\n3,\r\n\r\n\r\n",
+        "  \n\na;b\n1;2\n   \n3;\n  ",
+        'a,b\n\n"1",2\n\n"3",""\n\n',
+        "a|b\r1|2\r\r3|\r",
+    ],
+)
+def test_blank_lines_are_no_rows(text: str, tmp_path: Path) -> None:
+    frame, _ = read_table(write(tmp_path, "t.csv", text), ReadOptions())
+    assert (frame.columns, frame.rows()) == (["a", "b"], [("1", "2"), ("3", None)])
+
+
+def test_blank_lines_inside_quotes_and_rows_of_nothing_stay(tmp_path: Path) -> None:
+    text = 'a\tb\n"x\n\n ""y""\n\n"\t5 "wide"\n\n\t\n"p"\t"q\n\n"\n'
+    frame, _ = read_table(write(tmp_path, "t.tsv", text), ReadOptions())
+    assert frame.rows() == [('x\n\n "y"', '5 "wide"'), (None, None), ("p", "q")]
+
+
+def test_in_a_table_of_one_column_a_blank_line_is_a_missing_value(tmp_path: Path) -> None:
+    new = ReadOptions(targets=False)
+    one = pl.DataFrame({"a": ["x", None, "y", "", "z"]})
+    one.write_csv(tmp_path / "t.csv")
+    assert read_table(str(tmp_path / "t.csv"), new)[0]["a"].to_list() == ["x", None, "y", None, "z"]
+    assert read_table(write(tmp_path, "t.csv", "\na\nx\n"), new)[0]["a"].to_list() == ["x"]
+
+
+def test_a_ragged_line_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 6 has 3 fields, the header has 2"):
+        read_table(write(tmp_path, "t.csv", "\n\na,b\n1,2\n\n3,4,5\n"), ReadOptions())
 
 
 def test_a_file_without_a_header_is_read_when_told_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import tempfile
 import uuid
 import warnings
@@ -35,6 +36,13 @@ class PostgreSQL:
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
+
+    def crash(self) -> None:
+        """Kill the server and all its processes, and start it again: it comes back as its log on disk has it."""
+        process = self._server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+        self.start()
 
     def remove(self) -> None:
         self._server.cleanup()

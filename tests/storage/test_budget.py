@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import optuna
 import pytest
@@ -89,8 +90,8 @@ def test_who_adds_at_the_same_time_adds_up(worker: Open) -> None:
     storages[0].set_budget(study_id, 1)
 
     def add(storage: st.SQLStorage) -> None:
-        def more(budget: int | None) -> st.Amended:
-            return st.Amended(user_attrs={"total": (budget or 0) + 1}, budget=(budget or 0) + 1)
+        def more(budget: int | None, kept: Mapping[str, Any]) -> st.Amended:
+            return st.Amended(user_attrs={"total": kept.get("total", 1) + 1}, budget=(budget or 0) + 1)
 
         for _ in range(5):
             storage.amend_study(study_id, more)
@@ -149,4 +150,4 @@ def test_an_unknown_study_is_a_key_error(worker: Open) -> None:
     with pytest.raises(KeyError):
         worker().set_budget(10**6, 1)
     with pytest.raises(KeyError):
-        worker().amend_study(10**6, lambda _: st.Amended(user_attrs={}, budget=1))
+        worker().amend_study(10**6, lambda *_: st.Amended(user_attrs={}, budget=1))

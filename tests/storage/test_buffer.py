@@ -190,62 +190,6 @@ def test_study_attributes_in_a_batch_are_written_with_it(worker: Open) -> None:
     assert (other.get_study_user_attrs(study_id), other.get_study_system_attrs(study_id)) == ({"a": 1}, {"b": 2})
 
 
-def test_what_the_database_refuses_of_one_trial_sinks_no_other(worker: Open) -> None:
-    storage = worker()
-    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
-    claims = storage.claim(study_id, 3)
-    with pytest.raises(st.StorageError), storage.batch():
-        for claim in claims:
-            storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
-            step: Any = None if claim.number == 1 else 1
-            storage.set_trial_intermediate_value(claim.trial_id, step, 1.0)
-    kept = [trial.intermediate_values for trial in worker().get_all_trials(study_id)]
-    assert (kept[0], kept[2]) == ({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0})
-
-
-def test_a_text_that_is_none_sinks_no_other_trial(worker: Open) -> None:
-    storage = worker()
-    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
-    claims = storage.claim(study_id, 3)
-    with pytest.raises(UnicodeEncodeError), storage.batch():
-        for claim in claims:
-            storage.set_trial_intermediate_value(claim.trial_id, 0, 1.0)
-            storage.set_trial_user_attr(claim.trial_id, "half of a pair \udc80" if claim.number == 1 else "whole", 1)
-    kept = worker().get_all_trials(study_id)
-    assert [kept[number].user_attrs for number in (0, 2)] == [{"whole": 1}, {"whole": 1}]
-    assert kept[0].intermediate_values == kept[2].intermediate_values == {0: 1.0}
-
-
-def test_ctrl_c_in_a_write_takes_nothing_along(worker: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = worker()
-    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
-    (claim,) = storage.claim(study_id, 1)
-    storage.set_trial_user_attr(claim.trial_id, "a", 1)
-
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(storage.database, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            storage.flush()
-    storage.flush()
-    assert worker().get_trial(claim.trial_id).user_attrs == {"a": 1}
-
-
-@pytest.mark.parametrize("url", ["postgresql", "mysql"], indirect=True)
-def test_a_name_that_is_too_long_is_refused_and_not_cut_off(worker: Open) -> None:
-    storage = worker()
-    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
-    (claim,) = storage.claim(study_id, 1)
-    storage.set_trial_user_attr(claim.trial_id, "k" * 512, 1)
-    storage.flush()
-    storage.set_trial_user_attr(claim.trial_id, "k" * 513, 2)
-    with pytest.raises(st.StorageError, match="too long"):
-        storage.flush()
-    assert worker().get_trial(claim.trial_id).user_attrs == {"k" * 512: 1}
-
-
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_tell_waits_for_the_disk_and_a_report_does_not(worker: Open) -> None:
     storage = worker()

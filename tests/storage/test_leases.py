@@ -292,3 +292,17 @@ def _expiry(storage: st.SQLStorage, trial_id: int) -> float:
 
     query = tuner_leases.select().where(tuner_leases.c.trial_id == trial_id)
     return float(storage.database.read(lambda c: c.execute(query).one()).expires)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_worker_of_a_deleted_study_does_not_work_on_the_one_that_got_its_id(worker: Open, url: str) -> None:
+    storage, other = worker(), worker()
+    old = storage.create_new_study([StudyDirection.MINIMIZE], "old")
+    storage.study_key(old)
+    storage.claim(old, 1)
+    optuna.delete_study(study_name="old", storage=url)
+    assert other.create_new_study([StudyDirection.MINIMIZE], "new") == old
+    other.study_key(old)
+    with pytest.raises(KeyError, match="the study was deleted"):
+        storage.claim(old, 1)
+    assert [claim.number for claim in other.claim(old, 1)] == [0]

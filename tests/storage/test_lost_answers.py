@@ -65,7 +65,7 @@ def test_trials_added_are_added_once_though_the_answer_was_lost(
     study_id = storage.create_new_study([StudyDirection.MINIMIZE])
     storage.set_budget(study_id, 3)
     with lost_answer(monkeypatch):
-        storage.amend_study(study_id, lambda budget: st.Amended(user_attrs={"a": 1}, budget=(budget or 0) + 2))
+        storage.amend_study(study_id, lambda budget, _: st.Amended(user_attrs={"a": 1}, budget=(budget or 0) + 2))
     assert (storage.get_budget(study_id), storage.get_study_user_attrs(study_id)) == (5, {"a": 1})
 
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import optuna
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy import event, make_url
+from sqlalchemy import Connection, event, make_url
 
 import storage as st
+from storage import engine, leases
 from tests.storage import databases
 
 
@@ -46,6 +48,34 @@ def test_a_short_outage_of_the_server_is_waited_for_and_said_once(caplog: pytest
         seen = st.open_storage(server.url)
         assert seen.get_trial(claim.trial_id).values == told.values == [1.0]
         seen.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_process_that_stands_still_in_a_transaction_holds_nobody_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_IDLE_IN_TRANSACTION", 500)
+    stopped, other = st.open_storage(url), st.open_storage(url)
+    study_id = other.create_new_study([StudyDirection.MINIMIZE])
+    locked, tries = threading.Event(), []
+
+    def stand_still(connection: Connection) -> None:
+        tries.append(1)
+        leases.lock_study(connection, study_id)
+        locked.set()
+        if len(tries) == 1:
+            time.sleep(2.0)
+
+    thread = threading.Thread(target=stopped.database.write, args=(stand_still,))
+    thread.start()
+    locked.wait()
+    began = time.monotonic()
+    assert [claim.number for claim in other.claim(study_id, 1)] == [0]
+    assert time.monotonic() - began < 1.8
+    thread.join()
+    assert len(tries) == 2
+    stopped.close()
+    other.close()
 
 
 def test_a_long_outage_is_an_error_without_the_password() -> None:

@@ -116,6 +116,19 @@ def test_a_newer_tuners_tables_are_refused(tmp_path: Path) -> None:
         st.open_storage(url)
 
 
+def test_an_upgrade_that_was_killed_half_way_is_finished_by_the_next(empty_url: str) -> None:
+    st.open_storage(empty_url).close()
+    engine = create_engine(urls.parse(empty_url))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE tuner_leases DROP COLUMN lost_by")
+        connection.execute(schema.tuner_version.update().values(version=1))
+    engine.dispose()
+    opened = st.open_storage(empty_url, create=False)
+    study_id = opened.create_new_study([optuna.study.StudyDirection.MINIMIZE], "old")
+    assert [claim.lost_by for claim in opened.claim(study_id, 1)] == [""]
+    opened.close()
+
+
 def test_tables_of_the_first_version_are_brought_up_to_date_when_they_are_opened(empty_url: str) -> None:
     made = st.open_storage(empty_url)
     study_id = made.create_new_study([optuna.study.StudyDirection.MINIMIZE], "old")

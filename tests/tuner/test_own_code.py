@@ -59,6 +59,12 @@ class Suite:
 def forgets(trial):
     trial.suggest_float("x", 0, 1)
 
+def leaves(trial):
+    raise SystemExit(3)
+
+def huge(trial):
+    return 10 ** 400
+
 def reads(trial):
     return parse("{")
 
@@ -182,6 +188,20 @@ def test_trying_a_function_finds_what_a_study_would(mine: Path) -> None:
     spec, where = sources.read_spec(f"{mine}:hidden_pair")
     with pytest.raises(ObjectiveError, match=r"2 values, but the study has one direction"):
         try_out(spec, where=where)
+
+
+def test_trying_a_function_that_exits_says_so(mine: Path) -> None:
+    spec, where = sources.read_spec(f"{mine}:leaves")
+    with pytest.raises(ObjectiveError, match="the objective failed: SystemExit: 3") as caught:
+        try_out(spec, where=where)
+    assert "in leaves" in caught.value.traceback
+
+
+def test_a_number_that_no_float_holds_fails_its_trial(tmp_path: Path, mine: Path) -> None:
+    results = create(tmp_path, "huge")
+    with pytest.raises(ObjectiveError, match="the objective returned a number that is too large for a float"):
+        studies.work(results)
+    assert results.status().counts["failed"] == 3
 
 
 def test_a_forgotten_return_is_named(tmp_path: Path, mine: Path) -> None:

@@ -26,7 +26,9 @@ def test_a_template_is_a_study_of_defaults() -> None:
 
 
 def test_a_key_without_a_default_is_shown_by_an_example() -> None:
-    assert "#first = [{learning_rate = 0.001}]" in disabled()
+    assert "#first = [{learning_rate = 0.001}]  # an example" in disabled()
+    assert "#least_rows = 1  # an example" in disabled()
+    assert "#max_categories = 50" in disabled()
 
 
 @pytest.mark.parametrize("line", disabled())

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from tuner import metrics
-from tuner.assessment import Decoded, best_constant
+from tuner import attributes, metrics
+from tuner.assessment import Decoded, assess, best_constant
 from tuner.trainable import ObjectiveOptions, Trainable
 from tuner.training import CrossEntropy, Dataset, Loss, MeanAbsoluteError, MeanSquaredError, Part
 from tuner.verdict import skill, verdict
@@ -34,11 +35,36 @@ def test_a_verdict_compares_both_losses_with_the_best_constant_answer(
     assert found == said
 
 
+def test_a_classifier_that_is_right_and_hardly_sure_of_it_is_underconfident() -> None:
+    assert verdict(training=-0.1, validation=-0.1, by_metric=0.9, too_sure=False) == "underconfident"
+    assert verdict(training=-0.1, validation=-0.1, by_metric=0.0, too_sure=False) == "learned nothing"
+
+
+@pytest.mark.parametrize(("sure", "verdict"), [(0.1, "underconfident"), (3.0, "generalises"), (50.0, "overconfident")])
+def test_how_sure_a_network_is_tells_why_its_loss_is_high(sure: float, verdict: str) -> None:
+    targets = torch.arange(200) % 10 // 9  # every tenth is of class 1
+    seen = targets.clone()
+    seen[:4] = 1 - seen[:4]  # and four are taken for the other class
+    part = Part(inputs=(torch.eye(2)[seen],), targets=targets)
+    dataset = Dataset(training=part, validation=part)
+    module = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        module.weight.copy_(sure * (torch.eye(2) - 0.5))
+    trainable = Classes(Classes.Options(), None, seed=0)
+    constant = best_constant(CrossEntropy(), dataset, Decoded(metric=metrics.get("accuracy"), trainable=trainable), [2])
+    assert assess(module, trainable, dataset, CrossEntropy(), constant)[attributes.VERDICT] == verdict
+
+
 class Nothing(Trainable):
     def load(self):  # type: ignore[no-untyped-def]
         raise NotImplementedError
 
     network = loss = load  # type: ignore[assignment]
+
+
+class Classes(Nothing):
+    def metrics(self) -> list[metrics.Metric]:
+        return [metrics.get("accuracy")]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
 
 import click
 
-from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
+from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError, UsageError
 
 GONE_READER = 128 + 13
 """Exit code when the reader of our output left first, as if SIGPIPE had ended us."""
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
+"""What is the matter with stdout, which has no name, when it takes nothing more."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,6 +33,8 @@ def exit_code_of(error: BaseException) -> int:
         return 128 + signal.SIGINT
     if isinstance(error, TunerError | click.ClickException):
         return error.exit_code
+    if _is_storage_error(error, "StorageUrlError"):
+        return UsageError.exit_code
     if _is_storage_error(error, "StorageUnreachableError", "StorageNotFoundError"):
         return StorageUnreachableError.exit_code
     return 1
@@ -55,8 +60,8 @@ def message_of(error: BaseException) -> str:
         return f"Error: {error}\n\n{error.traceback.rstrip()}"
     if isinstance(error, TunerError) or _is_storage_error(error, "StorageError"):
         return f"Error: {error}"
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"Error: {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror and (error.filename or error.errno in _UNWRITTEN):
+        return f"Error: {error.filename or 'what is printed cannot be written'}: {error.strerror}"
     first = (str(error).splitlines() or [""])[0]
     what = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return f"Error: internal error: {what} (--debug shows the traceback)"

@@ -51,6 +51,8 @@ def init(*, name: str | None, data: str | None, target: tuple[str, ...], force: 
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path}: it is there already; --force overwrites it") from None
+    if data is not None and Path(data).suffix and not Path(data).expanduser().exists():
+        hint(f"note: {data}: there is no such file yet")
     hint(f"{path} is written; `tuner check {path}` tries it, `tuner start {path}` runs it")
 
 
@@ -160,7 +162,7 @@ def _described(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             inner = {k: v for k, v in value.items() if not isinstance(v, Mapping)}
             if inner:
-                facts.append((key, ", ".join(f"{k} {_said(v)}" for k, v in inner.items())))
+                facts.append((key, ", ".join(f"{_inline(k)} {_inline(v)}" for k, v in inner.items())))
             facts += [(f"{key} {k}", said) for k, v in value.items() if isinstance(v, Mapping) for _, said in _flat(v)]
         elif isinstance(value, list) and not _is_table(value):
             facts += [(key if index == 0 else "", str(item)) for index, item in enumerate(value)]
@@ -172,13 +174,20 @@ def _described(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     if all(isinstance(value, Mapping) for value in values.values()):
         return [
-            (key, f"{key}: " + ", ".join(f"{k} {_said(v)}" for k, v in inner.items())) for key, inner in values.items()
+            (key, f"{key}: " + ", ".join(f"{_inline(k)} {_inline(v)}" for k, v in inner.items()))
+            for key, inner in values.items()
         ]
-    return [("", ", ".join(f"{key} {_said(value)}" for key, value in values.items()))]
+    return [("", ", ".join(f"{_inline(key)} {_inline(value)}" for key, value in values.items()))]
 
 
 def _said(value: Any) -> str:
     return " + ".join(map(str, value)) if isinstance(value, list) else number(value)
+
+
+def _inline(value: Any) -> str:
+    """Return names or numbers as they stand among others: a comma in a name is none between two of them."""
+    said = [_said(one) for one in (value if isinstance(value, list) else [value])]
+    return " + ".join(f"'{one}'" if "," in one else one for one in said)
 
 
 def _is_table(value: Any) -> bool:

@@ -48,7 +48,8 @@ def best_line(snapshot: Snapshot) -> str:
     """Return ``accuracy 0.9825 (trial 37)``, or of several metrics how many trials the front has."""
     if len(snapshot.metrics) > 1:
         values = ", ".join(f"{name} {score(value)}" for name, value in snapshot.best[0].values.items())
-        return f"front of {len(snapshot.best)} trials: {values} (trial {snapshot.best[0].number})"
+        trials = f"{len(snapshot.best)} trial{'s' if len(snapshot.best) > 1 else ''}"
+        return f"front of {trials}: {values} (trial {snapshot.best[0].number})"
     best = snapshot.best[0]
     return f"{snapshot.metrics[0]} {score(best.values.get(snapshot.metrics[0]))} (trial {best.number})"
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -92,6 +93,7 @@ class Commands(click.Group):
 
         if not standalone_mode:
             return run()
+        _open_streams()
         try:
             result = run()
             sys.stdout.flush()
@@ -102,6 +104,9 @@ class Commands(click.Group):
         except BrokenPipeError:
             _forget_reader()
             sys.exit(GONE_READER)
+        except OSError as error:
+            _forget_reader()
+            sys.exit(say(error, debug=False))
         sys.exit(result if isinstance(result, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -113,15 +118,25 @@ class Commands(click.Group):
             _forget_reader()
             ctx.exit(GONE_READER)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become words
-            with contextlib.suppress(BrokenPipeError):
+            try:
                 sys.stdout.flush()
+            except OSError:
+                _forget_reader()
             ctx.exit(say(error, debug=debugging(ctx)))
 
 
 def _forget_reader() -> None:
-    """Whoever read our output has left (``| head``): let the interpreter's last flush go nowhere."""
+    """Nobody can read our output any more (``| head``, a full disk): let the interpreter's last flush go nowhere."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_streams() -> None:
+    """Where a stream is closed (``>&-``) what is written goes nowhere, and no file of ours takes its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
 
 
 _EXIT_CODES = (

@@ -39,9 +39,9 @@ MODEL_KEYS = (
 @study_argument
 @click.option("--trial", type=int, metavar="N", help="Which trial. Default: the best one.")
 @click.option("--name", help="What to call it. Default: the study's name.")
-@click.option("--replace", is_flag=True, help="Take the place of a model of that name.")
+@click.option("--force", "--replace", is_flag=True, help="Overwrite the model of that name if it is there.")
 @common()
-def keep(*, study: str, trial: int | None, name: str | None, replace: bool, storage: str | None, output: str) -> None:
+def keep(*, study: str, trial: int | None, name: str | None, force: bool, storage: str | None, output: str) -> None:
     """Keep the network of a trial of STUDY as a folder of weights (safetensors), what prepares its inputs, and a card.
 
     Where the trial's last checkpoint is gone, it is trained again first; its network follows from its number.
@@ -51,7 +51,9 @@ def keep(*, study: str, trial: int | None, name: str | None, replace: bool, stor
     tuner keep churn --trial 16 --name churn_small
     """
     with redirect_stdout(sys.stderr):  # what an objective prints is no result
-        kept = api.keep(study, trial=trial, as_name=name, replace=replace, storage=storage)
+        kept = api.keep(study, trial=trial, as_name=name, replace=force, storage=storage)
+    if kept.pruned:
+        hint(f"note: trial {kept.trial} was pruned: its network is that of the epochs it had")
     if output != "table":
         record = {"name": kept.name, "place": kept.place, "trial": kept.trial, "epochs_trained": kept.epochs_trained}
         print_data({**record, "scores": dict(kept.scores)}, output)

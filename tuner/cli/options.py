@@ -56,12 +56,12 @@ def version_option(command: F) -> F:
 
 
 def _complete_study(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from storage import StorageError
     from tuner import study
-    from tuner.errors import TunerError
 
     try:
         known = study.names(storage=ctx.params.get("storage"))
-    except (TunerError, OSError):
+    except StorageError:  # there is none yet, say
         return []
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
@@ -88,11 +88,26 @@ settings_option = click.option(
     metavar="KEY=VALUE",
     help="Any key of the study file, e.g. -S space.learning_rate=1e-4..1e-1:log; repeatable.",
 )
+
+
+def _seconds(_: click.Context, __: click.Parameter, timeout: str | None) -> float | None:
+    from tuner.study import seconds_of_run
+
+    return seconds_of_run(timeout)
+
+
 timeout_option = click.option(
-    "--timeout", metavar="TIME", help="Time of this run, e.g. 90s, 15m or 1h30m; `resume` continues what is left."
+    "--timeout",
+    metavar="TIME",
+    callback=_seconds,
+    help="Time of this run alone, e.g. 90s, 15m or 1h30m; `resume` continues what is left. "
+    "Default: [budget] timeout, which holds for each run.",
 )
 workers_option = click.option(
-    "--workers", type=int, metavar="N", help="Processes that train. Default: one a core, or one a GPU."
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that train. Default: one a core, or one a GPU.",
 )
 ray_option = click.option(
     "--ray",

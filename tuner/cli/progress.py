@@ -92,11 +92,12 @@ class Tracker:
         return snapshot
 
     def _look(self, results: Results, now: float) -> Snapshot:
-        status = results.status()
+        rows = results.trials()  # read once: the cores are the workers'
+        status = results.status(rows)
         rate = self._rate(now, status.done, status.counts["running"])
         maximize = results.directions[0] == "maximize"
         first = results.metric_names[0]
-        values = [row.values[first] for row in results.trials(state="finished") if row.feasible]
+        values = [row.values[first] for row in rows if row.state == "finished" and row.feasible]
         return Snapshot(
             name=results.name,
             metrics=results.metric_names,
@@ -111,7 +112,7 @@ class Tracker:
             best=status.best,
             history=running_best(values, maximize=maximize),
             curve=self._best_curve(results, status.best),
-            amid=_amid(results) if status.counts["running"] and (rate is None or rate < SLOW_RATE) else None,
+            amid=_amid(results, rows) if status.counts["running"] and (rate is None or rate < SLOW_RATE) else None,
         )
 
     def _rate(self, now: float, done: int, running: int) -> float | None:
@@ -145,12 +146,12 @@ class Tracker:
         return curve
 
 
-def _amid(results: Results) -> Amid | None:
+def _amid(results: Results, rows: Sequence[TrialRow]) -> Amid | None:
     """Return how far the first running trial is, once it has finished an epoch."""
     if results.spec is None:
         return None
     name = results.metric_names[0]
-    for row in results.trials(state="running"):
+    for row in (row for row in rows if row.state == "running"):
         done = results.epochs(row.number)
         if done and {"training_loss", name} <= done[-1].scores.keys():
             epochs = results.spec.training.epochs

@@ -6,11 +6,12 @@ import click
 
 from tuner.cli.options import common, study_argument
 from tuner.cli.printing import hint
+from tuner.study import load
 
 
 @click.command(short_help="Write what was found as one HTML file.")
 @study_argument
-@click.option("--to", metavar="FILE", help="The file to write. Default: STUDY.html in this folder.")
+@click.option("--to", metavar="FILE", help="The file to write, or - for stdout. Default: STUDY.html in this folder.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 @common(output=False)
 def report(study: str, to: str | None, force: bool, storage: str | None) -> None:
@@ -22,7 +23,11 @@ def report(study: str, to: str | None, force: bool, storage: str | None) -> None
     tuner report churn
     tuner report churn --to first_search.html
     """
+    from tuner.reporting.report import render
     from tuner.reporting.report import report as write
 
+    if to == "-":
+        click.echo(render(load(study, storage=storage)))
+        return
     path = write(study, to=to, replace=force, storage=storage)
     hint(f"{path} is written; open it in a browser")

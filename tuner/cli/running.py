@@ -50,7 +50,7 @@ def _complete_source(_: click.Context, __: click.Parameter, incomplete: str) -> 
 @data_option
 @target_option
 @click.option("--name", help="The study's name. Default: that of the study file or of the data.")
-@click.option("--trials", type=int, metavar="N", help="The study's total of trials. Default: 100.")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The study's total of trials. Default: 100.")
 @timeout_option
 @click.option("--seed", type=int, metavar="N", help="What all of the study's randomness comes from. Default: 0.")
 @workers_option
@@ -64,7 +64,7 @@ def start(
     target: tuple[str, ...],
     name: str | None,
     trials: int | None,
-    timeout: str | None,
+    timeout: float | None,
     seed: int | None,
     workers: int | None,
     ray: str | None,
@@ -86,20 +86,22 @@ def start(
     tuner start churn.toml -S space.optimizer=adam,adamw -S training.epochs=100
     tuner start my_script.py:objective
     """
-    changes = {"name": name, "budget.trials": trials, "budget.timeout": timeout, "seed": seed}
+    changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = sources.read_spec(source, data=data, target=_one_or_many(target), settings=settings, changes=changes)
 
     def run(observer: Observer) -> Results:
-        return api.start_spec(spec, where=where, workers=workers, ray=ray, storage=storage, observer=observer)
+        return api.start_spec(
+            spec, where=where, workers=workers, timeout=timeout, ray=ray, storage=storage, observer=observer
+        )
 
     _run_and_tell(spec.name, run, storage=storage, output=output)
 
 
 @click.command(short_help="Continue a study, or give it more trials.")
 @study_argument
-@click.option("--add", type=int, metavar="N", help="Give the study N trials more.")
-@click.option("--trials", type=int, metavar="N", help="The study's new total of trials.")
-@click.option("--file", "source", metavar="FILE", help="The study file, changed in [budget] or with a wider [space].")
+@click.option("--add", type=click.IntRange(min=1), metavar="N", help="Give the study N trials more.")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The study's new total of trials.")
+@click.option("--file", "source", metavar="FILE", help="The study file, changed in what may change.")
 @timeout_option
 @workers_option
 @ray_option
@@ -111,7 +113,7 @@ def resume(
     add: int | None,
     trials: int | None,
     source: str | None,
-    timeout: str | None,
+    timeout: float | None,
     workers: int | None,
     ray: str | None,
     settings: tuple[str, ...],
@@ -120,7 +122,9 @@ def resume(
 ) -> None:
     """Continue STUDY (its name, or its study file): interrupted trials first, then what is left of its budget.
 
-    Only the budget may change, and the space may become wider; anything else is refused with exit code 5.
+    What may change: [budget], a space that becomes wider, where and how long trials run ([training] device, cohort,
+    trial_timeout, checkpoints), and which model is kept ([model] keep_as, where). Anything else is refused with exit
+    code 5.
 
     \b
     tuner resume churn --add 50
@@ -138,11 +142,17 @@ def resume(
     with api.ready(api.load(study, storage=storage), workers=workers, ray=ray) as processes:
         with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
             amended = amend(
-                study, add=add, source=source, settings=settings, trials=trials, timeout=timeout, storage=storage
+                study,
+                add=add,
+                source=source,
+                settings=settings,
+                trials=trials,
+                storage=storage,
+                approve=lambda spec: processes.places(spec, workers),
             )
 
         def run(observer: Observer) -> Results:
-            return api.go_on(amended, workers=workers, processes=processes, observer=observer)
+            return api.go_on(amended, workers=workers, timeout=timeout, processes=processes, observer=observer)
 
         _run_and_tell(study, run, storage=storage, output=output)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,19 +22,17 @@ if TYPE_CHECKING:
 
 _PLOT_HEIGHT = 8
 _MOST_PLOT_WIDTH = 72
-_TOLD_ELSEWHERE = {
-    attributes.TRAINING,
-    attributes.VALIDATION,
-    attributes.FINAL,
-    attributes.FAILURE,
-    attributes.VERDICT,
-    attributes.GENERALISATION_GAP,
-    attributes.BEST_EPOCH,
-    attributes.EPOCHS,
-    attributes.STOPPED_EARLY,
-    attributes.NETWORK_PARAMETERS,
-    attributes.USUAL,
+_TOLD_ELSEWHERE: Mapping[str, type] = {
+    attributes.VERDICT: str,
+    attributes.GENERALISATION_GAP: float,
+    attributes.BEST_EPOCH: int,
+    attributes.EPOCHS: int,
+    attributes.STOPPED_EARLY: bool,
+    attributes.NETWORK_PARAMETERS: int,
+    attributes.USUAL: bool,
 }
+"""Of what type each is as the tuner notes it; plain Optuna may keep anything under these names."""
+_SCORES = (attributes.TRAINING, attributes.VALIDATION, attributes.FINAL)
 
 
 @click.command(short_help="Show one trial: its curve, scores and parameters.")
@@ -70,8 +68,8 @@ def print_trial(results: Results, row: TrialRow) -> None:
             click.echo()
             print_table(columns)
     _print_curve(results, row)
-    failure = row.attributes.get(attributes.FAILURE)
-    if isinstance(failure, Mapping) and failure.get("traceback"):
+    failure = attributes.failure(row.attributes)
+    if failure.get("traceback"):
         click.echo()
         for line in str(failure["traceback"]).rstrip().splitlines():
             click.echo(printable(line))
@@ -89,16 +87,16 @@ def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
         kept = "kept" if row.feasible else "not kept: each must be 0 or below"
         values = ", ".join(f"{name}: {number(value)}" for name, value in row.constraints.items())
         facts.append(("constraints", f"{values}  ({kept})"))
-    failure = noted.get(attributes.FAILURE)
-    if isinstance(failure, Mapping):
-        facts.append(("failure", f"{failure.get('class', 'unknown')}: {failure.get('reason', '')}"))
-    if attributes.VERDICT in noted:
+    failure = attributes.failure(noted)
+    if failure:
+        facts.append(("failure", f"{failure['class']}: {failure['reason']}"))
+    if isinstance(noted.get(attributes.VERDICT), str):
         gap = noted.get(attributes.GENERALISATION_GAP)
         facts.append(("verdict", f"{noted[attributes.VERDICT]}  (validation loss − training loss: {number(gap)})"))
     confirmation = results.confirmation
     if confirmation is not None and confirmation.of(row.number) is not None:
         facts.append(("confirmed", confirmed_line(confirmation, row.number)))
-    if attributes.EPOCHS in noted:
+    if isinstance(noted.get(attributes.EPOCHS), int):
         facts.append(("epochs", _epochs(noted)))
     if isinstance(noted.get(attributes.NETWORK_PARAMETERS), int):
         facts.append(("network", f"{noted[attributes.NETWORK_PARAMETERS]:,} weights"))
@@ -110,8 +108,19 @@ def _facts(results: Results, row: TrialRow) -> list[tuple[str, str]]:
         width = max(map(len, row.params))
         lines = [f"{name.ljust(width)}  {number(value)}" for name, value in row.params.items()]
         facts.append(("params", "\n".join(lines)))
-    facts += [(key, shortened(value)) for key, value in noted.items() if key not in _TOLD_ELSEWHERE]
-    return facts
+    return [*facts, *_rest(row)]
+
+
+def _rest(row: TrialRow) -> Iterator[tuple[str, str]]:
+    """The attributes that nothing else tells."""
+    shown = {"confusion_matrix": row.confusion_matrix, "examples": row.examples}
+    for key, value in row.attributes.items():
+        if key in _SCORES and isinstance(value, Mapping):
+            for name, inner in value.items():
+                if not isinstance(inner, float | int | None) and not shown.get(name):
+                    yield f"{key}.{name}", shortened(inner)
+        elif not isinstance(value, _TOLD_ELSEWHERE.get(key, ())) and value is not attributes.failure(row.attributes):
+            yield key, shortened(value)
 
 
 def _epochs(noted: Mapping[str, Any]) -> str:
@@ -121,7 +130,7 @@ def _epochs(noted: Mapping[str, Any]) -> str:
 
 
 def _confusion_columns(results: Results, row: TrialRow) -> list[Column]:
-    matrix = row.noted(attributes.VALIDATION).get("confusion_matrix")
+    matrix = row.confusion_matrix
     if not matrix:
         return []
     labels = results.class_names(len(matrix))

@@ -17,7 +17,8 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 def interruptible(tell: Callable[[], None]) -> Iterator[None]:
     """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM and SIGHUP, after calling ``tell`` the first time.
 
-    Further SIGTERMs are ignored while the run is put away; another Ctrl-C is not.
+    Further SIGTERMs are ignored while the run is put away; another Ctrl-C is not. A signal that whoever started us has
+    let us ignore (``nohup``) stays ignored, but for Ctrl-C: a shell script's background jobs are born without it.
     """
     told = False
 
@@ -31,7 +32,8 @@ def interruptible(tell: Callable[[], None]) -> Iterator[None]:
         if first:
             raise Terminated(number)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, *ENDING)}
+    heeded = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, *heeded)}
     try:
         yield
     finally:

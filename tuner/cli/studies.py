@@ -125,7 +125,7 @@ def state_of(status: Status) -> str:
         return "running"
     if status.budget is not None and status.done >= status.budget:
         return "done"
-    return "stopped" if status.done or status.stopped else "new"
+    return "stopped" if status.done or status.stopped or status.counts["interrupted"] else "new"
 
 
 def _somebody_is_here() -> bool:

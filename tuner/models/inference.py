@@ -43,13 +43,24 @@ class Predictions:
     scored: int
     """So many rows they are of."""
     notes: Sequence[str]
+    warnings: Sequence[str]
+    """Why the answers may mean nothing."""
 
     def with_data(self) -> pl.DataFrame:
-        """Return the data's columns with the answers after them; an answer whose name is taken is ``predicted …``."""
+        """Return the data's columns with the answers after them.
+
+        An answer whose name is taken is ``predicted …``, as often as it takes to be free.
+        """
         if self.columns is None:
             return self.frame
-        taken = self.columns.columns
-        renamed = {name: f"predicted {name}" for name in self.frame.columns if name in taken}
+        taken, renamed = {*self.columns.columns, *self.frame.columns}, {}
+        for name in self.frame.columns:
+            if name in self.columns.columns:
+                free = f"predicted {name}"
+                while free in taken:
+                    free = f"predicted {free}"
+                renamed[name] = free
+                taken.add(free)
         return self.columns.hstack(self.frame.rename(renamed))
 
 
@@ -94,8 +105,6 @@ class Predictor:
         params = self.card["params"]
         with _own_errors():
             samples = self._trainable.samples(Path(data).expanduser() if isinstance(data, str) else data, params)
-        if not len(samples):
-            raise DataError(f"{samples.where}: holds no row")
         columns: dict[str, list[Any]] = {}
         kept: list[Tensor] = []
         answered = 0
@@ -118,16 +127,23 @@ class Predictor:
             scores=scores,
             scored=scored,
             notes=samples.notes,
+            warnings=samples.warnings,
         )
 
     def _outputs(self, samples: Samples, most: int) -> Iterator[Tensor]:
-        """Yield what the network says of the samples, some at a time, on the host."""
+        """Yield what the network says of the samples, some at a time, on the host; of none, that in its shape."""
         import torch
 
+        from tuner.training.data import gather
         from tuner.training.feeding import chunks
 
+        if len(samples):
+            batches = chunks(samples.feeds, most, self.device)
+        else:
+            none = torch.empty(0, dtype=torch.long)
+            batches = iter([tuple(gather(feed, none).to(self.device) for feed in samples.feeds)])
         with torch.inference_mode():
-            for inputs in chunks(samples.feeds, most, self.device):
+            for inputs in batches:
                 yield self._inferred(inputs, samples.where).cpu()
 
     def _inferred(self, inputs: tuple[Tensor, ...], where: str) -> Tensor:

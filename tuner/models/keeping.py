@@ -35,6 +35,8 @@ class KeptModel:
     name: str
     place: str
     trial: int
+    pruned: bool
+    """Whether the search stopped the trial early, before the network had learned all it could."""
     epochs_trained: int
     """So many epochs had to be trained again; 0 where the trial's last checkpoint was at hand."""
     scores: Mapping[str, float]
@@ -58,9 +60,7 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
     store = open_models(_url(results), spec.model.where)
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
-        raise UsageError(
-            f"there is a model '{name}' already; --replace puts this one in its place, --name gives another"
-        )
+        raise UsageError(f"there is a model '{name}' already; --force overwrites it, --name gives another")
     rebuilt = rebuild(results, trial=trial)
     files = {WEIGHTS: rebuilt.weights(), **rebuilt.trainable.artifacts(rebuilt.params)}
     place = store.save(name, files, _card(results, spec, rebuilt), replace=replace)
@@ -68,6 +68,7 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
         name=name,
         place=place,
         trial=rebuilt.row.number,
+        pruned=rebuilt.row.state == "pruned",
         epochs_trained=rebuilt.epochs_trained,
         scores=rebuilt.scores,
         source=str(spec.data.get("source", "")),

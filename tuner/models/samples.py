@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuner.training.data import Feed
+
+STDIN = Path("-")
+"""The name under which data comes by a pipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Samples:
     """What else the data holds, row by row."""
     notes: Sequence[str] = ()
     """What a person should know."""
+    warnings: Sequence[str] = ()
+    """What even one who asks for quiet should know: the answers may mean nothing."""
     most: int = 1024
     """So many samples may be shown to the network at once."""
     reading: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -58,6 +64,11 @@ def held(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
         raise DataError(f"the model has no {name}: another version of tuner kept it; keep its trial again")
     state: dict[str, Any] = json.loads(files[name])
     return state
+
+
+def content(path: Path) -> bytes:
+    """Return what a file holds, or what comes on standard input."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
 
 
 def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Samples:
@@ -90,18 +101,19 @@ def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:
     import polars as pl
 
     suffix = path.suffix.lower()
-    if not path.is_file():
+    if path != STDIN and (path.is_dir() or not path.exists()):
         raise DataError(f"{path}: {'is a folder; name a file' if path.is_dir() else 'no such file'}")
     if suffix == ".npy":
         try:
             return np.load(path, allow_pickle=False), None
         except (OSError, ValueError, EOFError):
             raise DataError(f"{path.name}: cannot be read as a plain NumPy array") from None
-    if suffix != ".csv":
+    if suffix not in (".csv", ""):
         raise DataError(f"{path.name}: this objective reads new samples from .csv and .npy files of numbers")
     try:
-        first = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-        frame = pl.read_csv(path, has_header=not all(map(_is_number, first.split(","))), infer_schema_length=None)
+        written = content(path)
+        first = written.decode("utf-8-sig").partition("\n")[0]
+        frame = pl.read_csv(written, has_header=not all(map(_is_number, first.split(","))), infer_schema_length=None)
     except (UnicodeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path.name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
     for series in frame:

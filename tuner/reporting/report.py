@@ -34,8 +34,11 @@ def report(name: str, *, to: str | Path | None = None, replace: bool = False, st
         raise UsageError(f"{path}: there is no folder '{path.parent}'; make it first")
     page = render(results)
     part = path.with_name(f".{path.name}.part")  # whoever reads the file, or runs out of disk, keeps the old one whole
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # nobody asked for the other file
     return path
 
 

@@ -172,7 +172,7 @@ def _scores(study: Snapshot) -> list[Column]:
 
 
 def _confusion(study: Snapshot) -> Iterator[str]:
-    matrix = study.chosen.noted(attributes.VALIDATION).get("confusion_matrix")
+    matrix = study.chosen.confusion_matrix
     if not matrix or len(matrix) > MOST_CLASSES:
         return
     yield heading("Confusion matrix on the validation part", level=3)
@@ -225,8 +225,8 @@ def failures(study: Snapshot, page: Page) -> Iterator[str]:
     """What went wrong, by class, with an example of each."""
     classes: defaultdict[str, list[TrialRow]] = defaultdict(list)
     for row in study.rows:
-        if row.state in ("failed", "diverged") or row.noted(attributes.FAILURE):
-            classes[str(row.noted(attributes.FAILURE).get("class", row.state))].append(row)
+        if row.state in ("failed", "diverged") or attributes.failure(row.attributes):
+            classes[attributes.failure(row.attributes).get("class", row.state)].append(row)
     if not classes:
         return
     yield heading("What went wrong")
@@ -242,7 +242,7 @@ def failures(study: Snapshot, page: Page) -> Iterator[str]:
 
 
 def _reason(row: TrialRow) -> str:
-    return shortened(row.noted(attributes.FAILURE).get("reason", "–"))
+    return shortened(attributes.failure(row.attributes).get("reason", "–"))
 
 
 def foot(study: Snapshot, page: Page) -> Iterator[str]:

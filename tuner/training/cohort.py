@@ -184,7 +184,8 @@ class Cohort:
             member.epoch += 1
         epochs = torch.tensor([member.epoch for member in stack.members])
         healthy = torch.isfinite(report[:3]).all(0)
-        best, over = stack.stopping.update(self._scores(stack, report).masked_fill(~healthy, torch.nan), epochs)
+        scores = self._scores(stack, report).masked_fill(~healthy, torch.nan)
+        best, over = stack.stopping.update(scores, report[0], epochs)
         stack.plateau.update(report[0])
         if bool(best.any()):
             stack.keep_best(best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -24,31 +25,31 @@ class Fusion:
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset = dataset
         self.device = device
-        self._pays: dict[Hashable, bool] = {}
+        self._pays: WeakKeyDictionary[Dataset, dict[Hashable, bool]] = WeakKeyDictionary()
 
     def groups(self, members: Sequence[Member]) -> list[list[Member]]:
         """Divide members into groups of one key each, and of a size that pays."""
-        alike: dict[Hashable, list[Member]] = {}
+        alike: dict[tuple[Dataset, Hashable], list[Member]] = {}
         for member in members:
             alike.setdefault(member.key(self.dataset), []).append(member)
         groups = []
-        for key, group in alike.items():
+        for (dataset, key), group in alike.items():
             group.sort(key=optimizer_name)
-            count = -(-len(group) // self._best_size(key, group))
+            count = -(-len(group) // self._best_size(dataset, key, group))
             groups += [group[len(group) * i // count : len(group) * (i + 1) // count] for i in range(count)]
         return groups
 
-    def _best_size(self, key: Hashable, group: list[Member]) -> int:
+    def _best_size(self, dataset: Dataset, key: Hashable, group: list[Member]) -> int:
         """Return how many of these like members should be one network."""
         if len(group) == 1:
             return 1
-        training = (group[0].dataset or self.dataset).training
-        samples = used(len(training), group[0].recipe.data_fraction)
+        samples = used(len(dataset.training), group[0].recipe.data_fraction)
         batch = min(group[0].recipe.batch_size or samples, samples)
         if not group[0].analytic:
-            if key not in self._pays:
-                self._pays[key] = self._try(group, training, batch)
-            return len(group) if self._pays[key] else 1
+            pays = self._pays.setdefault(dataset, {})
+            if key not in pays:
+                pays[key] = self._try(group, dataset.training, batch)
+            return len(group) if pays[key] else 1
         layout = group[0].layout
         step = costs.Step(
             kernels=KERNELS + KERNELS_A_PARAMETER * len(layout.shapes),

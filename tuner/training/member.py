@@ -22,7 +22,7 @@ from tuner.training.schedules import Plateau
 from tuner.training.stopping import EarlyStopping
 from tuner.training.vmapped import structure
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class CheckpointError(TunerError):
@@ -102,8 +102,8 @@ class Member:
         """Whether its gradients are written out. In mixed precision a multilayer perceptron is a module like others."""
         return self.recipe.precision == "float32" and AnalyticMLP.accepts(self.module)
 
-    def key(self, dataset: Dataset) -> Hashable:
-        """Return what members must have in common to be fused: network shape, batch size, data, loss.
+    def key(self, dataset: Dataset) -> tuple[Dataset, Hashable]:
+        """Return what members must have in common to be fused: the data, then network shape, batch size, loss, ….
 
         ``dataset`` is what the member learns from if it has none of its own.
         """
@@ -115,7 +115,7 @@ class Member:
         else:
             shape = (structure(self.module), shape)
         batch = min(self.recipe.batch_size or samples, samples)
-        return shape, self.layout.dtype, self.recipe.precision, batch, samples, own, self.loss
+        return own, (shape, self.layout.dtype, self.recipe.precision, batch, samples, self.loss)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return copies of all tensors, on the CPU, and a description for JSON: what continues the member exactly."""
@@ -126,7 +126,9 @@ class Member:
 
     def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Continue from what ``state`` returned; raises CheckpointError if it is another network's or optimizer's."""
-        if meta.get("version") != STATE_VERSION:
+        if meta.get("version") == 1:  # it did not know the best epoch's loss
+            tensors = {**tensors, "best.loss": EarlyStopping.initial()["best.loss"]}
+        elif meta.get("version") != STATE_VERSION:
             raise CheckpointError(f"the checkpoint is of version {meta.get('version')}, not {STATE_VERSION}")
         wanted = {name: value.shape for name, value in self.row.items()}
         found = {name: value.shape for name, value in tensors.items()}

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -27,17 +29,39 @@ from tuner.training.precision import FULL_PRECISION, TOLERANCES, Compute
 logger = logging.getLogger(__name__)
 notes = logging.getLogger("tuner.notes")
 
+FALLS_BACK = "There is a performance drop"
+"""What vmap's warning begins with where it knows no way but a loop."""
 TRIED_STEPS = 3
 """Steps of the trial, of which the quickest counts."""
 
 
 def structure(module: nn.Module) -> Hashable:
-    """Return what two modules have in common if they differ in the values of parameters and buffers alone."""
-    return tuple((name, type(one), repr(sorted(_settings(one)))) for name, one in module.named_modules())
+    """Return what two modules have in common if they differ in the values of parameters and buffers alone.
+
+    What cannot be compared (an object without a ``repr`` of its own, a hook) makes a module unlike any other.
+    """
+    return tuple((name, type(one), _settings(one)) for name, one in module.named_modules())
 
 
-def _settings(module: nn.Module) -> list[tuple[str, str]]:
-    return [(name, repr(value)) for name, value in vars(module).items() if name[0] != "_" and name != "training"]
+_NO_SETTINGS = {name for name in vars(nn.Module()) if not name.startswith(("_forward", "_backward"))}
+"""What every module has but hooks that computing calls: parameters, buffers and children are compared apart."""
+
+
+def _settings(module: nn.Module) -> Hashable:
+    return tuple((name, _said(value)) for name, value in sorted(vars(module).items()) if name not in _NO_SETTINGS)
+
+
+def _said(value: object) -> Hashable:
+    """Return what a setting comes to, tensors and arrays whole."""
+    if isinstance(value, nn.Parameter | weakref.ref):  # nn.LSTM lists its own
+        return type(value).__name__
+    if isinstance(value, Tensor | np.ndarray):
+        return str(value.dtype), tuple(value.shape), str(value.tolist())
+    if isinstance(value, Mapping):
+        return type(value), tuple((_said(key), _said(one)) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return type(value), tuple(map(_said, value))
+    return type(value), repr(value)
 
 
 class Vmapped:
@@ -137,7 +161,7 @@ def pays(
     try:
         alone, alone_seconds = _tried(Autograd, modules, loss, inputs, targets, compute=compute)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # vmap warns where it falls back to a loop
+            warnings.filterwarnings("error", message=FALLS_BACK)
             fused, fused_seconds = _tried(Vmapped, modules, loss, inputs, targets, compute=compute)
     except torch.OutOfMemoryError:
         raise  # so many do not fit: that says nothing of fusing fewer

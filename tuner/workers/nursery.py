@@ -24,7 +24,9 @@ RUNNING = b"running"
 
 def main(channel: socket.socket, imports: Sequence[str]) -> None:
     """Fork when asked, tell how those that were forked ended, end when the other side does."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # what a terminal sends to all of us is for the workers
+    hang_up = signal.getsignal(signal.SIGHUP)  # ignored under nohup
+    # what a terminal sends to all of us is for the workers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     gc.disable()  # next to nothing that imports make is garbage
     for name in imports:
@@ -49,6 +51,7 @@ def main(channel: socket.socket, imports: Sequence[str]) -> None:
         if pid == 0:
             gc.enable()
             channel.close()
+            signal.signal(signal.SIGHUP, hang_up)
             _be_worker(files)
             return
         for file in files:

@@ -35,6 +35,18 @@ class Machine:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _try(device: str) -> None:
+    """Refuse a device that torch does not know, or this machine lacks."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(
+            f"[training] device = '{device}': there is no such device here; write auto, cpu, cuda or cuda:1"
+        ) from None
+
+
 def plan(spec: StudySpec, workers: int | None) -> list[Place]:
     """Return what :func:`plan_workers` plans for a study of ``spec`` on this machine."""
     trials, device = spec.budget.trials, spec.training.device
@@ -55,6 +67,8 @@ def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, d
     kind, _, index = device.partition(":")
     if kind == "cuda" and (machine.gpus == 0 or (index.isdigit() and int(index) >= machine.gpus)):
         raise UsageError(f"[training] device = '{device}': this machine has {machine.gpus} GPUs; write 'auto' or 'cpu'")
+    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+        _try(device)
     on_gpu = kind == "cuda" or (kind == "auto" and machine.gpus > 0)
     count = workers or (1 if index else machine.gpus if on_gpu else machine.cores)
     if trials is not None:

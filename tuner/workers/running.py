@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -13,12 +13,13 @@ from optuna.trial import TrialState
 import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
-from tuner.errors import ObjectiveError, TunerError
+from tuner.errors import ObjectiveError, StudyNotFoundError, TunerError
 from tuner.workers.launcher import BUDGET_SPENT, INTERRUPTED, STOPPED, TIME_IS_UP, Departure, Launcher, WorkerSettings
 from tuner.workers.planning import Machine
 from tuner.workers.processes import Processes, lives, open_processes
 
 if TYPE_CHECKING:
+    from storage import SQLStorage
     from tuner.results import Results
     from tuner.spec import StudySpec
     from tuner.workers.processes import Process
@@ -90,6 +91,43 @@ def run(
         )
         for index, (device, threads) in enumerate(places)
     ]
+    with noticing_deletion(storage, results.name):
+        _run(results, settings, deadline, observer=observer, joining=joining, processes=processes)
+
+
+@contextlib.contextmanager
+def noticing_deletion(storage: SQLStorage, name: str) -> Iterator[None]:
+    """Tell what fails for want of the study from other errors: plain Optuna deletes studies that are worked on.
+
+    Raises:
+        StudyNotFoundError: when it was deleted.
+    """
+    try:
+        yield
+    except KeyError:
+        if _is_there(storage, name):
+            raise
+        raise StudyNotFoundError(f"study '{name}' was deleted while it ran: nothing of it is left") from None
+
+
+def _is_there(storage: SQLStorage, name: str) -> bool:
+    try:
+        storage.get_study_id_from_name(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _run(
+    results: Results,
+    settings: list[WorkerSettings],
+    deadline: float | None,
+    *,
+    observer: Observer | None,
+    joining: bool,
+    processes: Processes,
+) -> None:
+    storage = results.storage
     reason = INTERRUPTED
     free_the_dead(results)
     launcher = Launcher(

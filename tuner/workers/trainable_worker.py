@@ -266,21 +266,25 @@ class TrainableWorker(Worker):
         return [recorded[epoch][metric.name] for metric in self.metrics]
 
     def _note_worth(self, running: Running, result: EpochResult) -> None:
-        loss = running.member.loss
-        dataset = self.cohort.data_of(running.member)
-        constants = self._constants.setdefault(dataset, {})
-        if loss not in constants:
-            shape = _output_shape(running.member, dataset)
-            constants[loss] = best_constant(loss, dataset, self.metrics[0], shape)
-        judged = replace(dataset, training=self.cohort.learned_by(running.member))
-        noted = assess(running.member.module, self.trainable, judged, loss, constants[loss])
+        member = running.member
+        judged = dataset = self.cohort.data_of(member)
+        if member.recipe.data_fraction < 1:
+            judged = replace(dataset, training=self.cohort.learned_by(member))
+        noted = assess(member.module, self.trainable, judged, member.loss, self._best_constant(member, judged))
         if result.stopped or result.finished:
-            final = self.trainable.final_scores(running.member.module, dataset)
+            final = self.trainable.final_scores(member.module, dataset)
             noted |= {attributes.FINAL: final} if final else {}
         noted[attributes.BEST_EPOCH] = result.best_epoch or result.epoch
         noted[attributes.STOPPED_EARLY] = result.stopped
         for key, value in noted.items():
             running.trial.set_user_attr(key, value)
+
+    def _best_constant(self, member: Member, dataset: Dataset) -> Constant:
+        constants = self._constants.setdefault(dataset, {})
+        if member.loss not in constants:
+            shape = _output_shape(member, dataset)
+            constants[member.loss] = best_constant(member.loss, dataset, self.metrics[0], shape)
+        return constants[member.loss]
 
     def _release(self) -> None:
         """Give all trials back; whoever claims them continues from their last checkpoint."""

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
 from tuner.workers.launcher import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure, WorkerSettings
 
 if TYPE_CHECKING:
+    from storage import SQLStorage
     from tuner.workers.worker import Leaving
 
 
 def main() -> None:
     """Run one worker to its end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _on_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     notes = logging.getLogger("tuner.notes")
     notes.addHandler(_NotesToLauncher(output))
@@ -79,6 +81,16 @@ def _work(settings: WorkerSettings) -> str:
     import torch
 
     import storage
+    from tuner.workers.running import noticing_deletion
+
+    torch.set_num_threads(settings.threads)
+    logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
+    opened = storage.open_storage(settings.storage, create=False)
+    with noticing_deletion(opened, settings.study):
+        return _work_on(opened, settings)
+
+
+def _work_on(opened: SQLStorage, settings: WorkerSettings) -> str:
     from tuner import attributes
     from tuner.errors import StudyNotFoundError
     from tuner.fittable import Fittable
@@ -87,9 +99,6 @@ def _work(settings: WorkerSettings) -> str:
     from tuner.workers.trainable_worker import TrainableWorker
     from tuner.workers.worker import Leaving
 
-    torch.set_num_threads(settings.threads)
-    logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
-    opened = storage.open_storage(settings.storage, create=False)
     study_id = opened.get_study_id_from_name(settings.study)
     spec = attributes.read_spec(opened, study_id)
     if spec is None:
@@ -125,7 +134,7 @@ def _work(settings: WorkerSettings) -> str:
 
 
 def _listen(leaving: Leaving, *, interrupt: bool) -> None:
-    """Leave at the next epoch on Ctrl-C, SIGTERM, or when the launcher closes our input or dies.
+    """Leave at the next epoch on Ctrl-C, SIGTERM, SIGHUP, or when the launcher closes our input or dies.
 
     Code we do not own the loop of is interrupted where it stands.
     """
@@ -143,9 +152,15 @@ def _listen(leaving: Leaving, *, interrupt: bool) -> None:
         # to the main thread itself: a signal that another thread takes does not wake it from a sleep
         signal.pthread_kill(main, signal.SIGTERM)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    _on_signals(handle, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+
+
+def _on_signals(handle: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> None:
+    """Call ``handle`` on the signals; a terminal's end that we were told to ignore (``nohup``) stays ignored."""
+    for number in numbers:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
 
 
 if __name__ == "__main__":

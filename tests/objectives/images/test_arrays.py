@@ -110,6 +110,15 @@ def test_arrays_of_parts_are_parts(tmp_path: Path) -> None:
     assert again.describe()["rows"] == images.describe()["rows"]
 
 
+def test_arrays_of_parts_have_the_names_that_folders_of_parts_have(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {}
+    for part, count in (("training", 20), ("dev", 8), ("holdout", 6)):
+        arrays |= {f"X_{part}": pixels(count, 6, 6), f"y_{part}": np.arange(count) % 2}
+    images = make_images(source=saved(tmp_path, **arrays))
+    images.load()
+    assert images.describe()["rows"] == {"training": 20, "validation": 8, "test": 6}
+
+
 def test_one_hot_labels_are_the_classes_they_stand_for(tmp_path: Path) -> None:
     images = make_images(source=saved(tmp_path, x=pixels(30, 4, 4), y=np.eye(3)[np.arange(30) % 3]))
     images.load()

@@ -80,6 +80,14 @@ def test_grey_images_have_one_channel(tmp_path: Path, mode: str) -> None:
         )
 
 
+def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "scans", count=5, mode="L", suffix=".gif")
+    inputs = make_images(source=str(folder)).load().training.inputs[0]
+    assert inputs.shape == (6, 1, 12, 12)
+    coloured = class_folders(tmp_path / "photos", count=5, suffix=".gif")
+    assert make_images(source=str(coloured)).load().training.inputs[0].shape == (6, 3, 12, 12)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])
 def test_coloured_images_of_any_kind_have_three_channels(tmp_path: Path, mode: str) -> None:
     folder = class_folders(tmp_path / "photos", count=5, mode=mode, suffix=".tif" if mode == "CMYK" else ".png")

@@ -65,7 +65,8 @@ def test_augmentation_is_searched_for_photos_and_off_for_what_is_grey(tmp_path: 
     for source in (photos, tmp_path / "photos.npz"):
         assert flip(source) == Choices(choices=(False, True))
     assert flip(tmp_path / "photos.csv", "label") == Choices(choices=(False, True))
-    for source in (digits, tmp_path / "digits.npz", tmp_path / "absent.csv"):
+    scans = class_folders(tmp_path / "scans", count=1, mode="L", suffix=".gif")
+    for source in (digits, scans, tmp_path / "digits.npz", tmp_path / "absent.csv"):
         assert flip(source) == Fixed(value=False)
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
-from tests.objectives.images.kit import CLASSES, PARAMS, class_folders, picture
+from objectives.images.preparing import PreparedImages
+from tests.objectives.images.kit import CLASSES, PARAMS, class_folders, make_images, picture
 from tests.tuner.models.predicting import Kept, kept
 from tuner.errors import DataError
 
@@ -137,6 +139,37 @@ def test_files_are_refused_where_the_network_learned_from_darker_arrays(tmp_path
     class_folders(tmp_path / "new", count=1)
     with pytest.raises(DataError, match="learned from arrays of no more than 16; give arrays like those"):
         found.model.predict(tmp_path / "new")
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_files_are_refused_where_the_network_learned_from_other_channels(channels: int, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, channels)).astype(np.uint8)
+    np.savez(tmp_path / "all.npz", X=images, y=np.arange(24) % 2)
+    data = {"source": str(tmp_path / "all.npz"), "layout": "NHWC"}
+    found = kept(tmp_path, objective=OPTIONS, data=data, space=SPACE, training={"epochs": 1})
+    class_folders(tmp_path / "new", count=1)
+    with pytest.raises(DataError, match=f"learned from arrays of {channels} channels; give arrays like those"):
+        found.model.predict(tmp_path / "new")
+    assert found.model.predict(images).height == 24
+
+
+def test_files_of_dark_images_are_answered_where_the_network_learned_from_such_files(tmp_path: Path) -> None:
+    for label in CLASSES:
+        (tmp_path / "dark" / label).mkdir(parents=True)
+        for number in range(6):
+            Pillow.fromarray(picture(label, number) // 3).save(tmp_path / "dark" / label / f"{number}.png")
+    data = {"source": str(tmp_path / "dark")}
+    found = kept(tmp_path, objective=OPTIONS, data=data, space=SPACE, training={"epochs": 1})
+    assert found.model.predictions(tmp_path / "dark").scored == 12
+
+
+def test_models_that_do_not_say_whether_they_learned_from_files_are_read(tmp_path: Path) -> None:
+    images = make_images(source="digits")
+    images.load()
+    state = images.images.to_json()
+    assert state.pop("from_files") is False
+    assert PreparedImages.from_json(state).from_files is False
+    assert PreparedImages.from_json(state | {"column": "path"}).from_files is True
 
 
 def test_an_empty_folder_is_refused(photos: tuple[Kept, Path], tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_texts_come_from_lines_paragraphs_files_folders_and_columns(tmp_path: Pa
         ("none.txt", None, {}, "no such file"),
         ("t.csv", "a,b\nx,y\n", {}, "which column holds the texts"),
         ("t.csv", "text,b\nx,y\n", {"text": "txt"}, "no column 'txt'; did you mean 'text'"),
-        ("t.txt", b"\x81\x8d", {"encoding": "utf-8"}, "it is not utf-8"),
+        ("t.txt", b"\x81\x8d", {"encoding": "utf-8"}, "is not text in utf-8"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_line(

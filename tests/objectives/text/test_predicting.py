@@ -80,6 +80,11 @@ def test_a_row_without_a_text_keeps_its_line_and_a_longer_text_than_any_is_cut(s
     assert predictions.faults == {1: "holds no text", 2: "holds no text"}
 
 
+def test_no_texts_have_no_answers(sentiment: tuple[Kept, Path], tmp_path: Path) -> None:
+    (tmp_path / "none.csv").write_text("review\n")
+    assert sentiment[0].model.predict(tmp_path / "none.csv", probabilities=True).shape == (0, 3)
+
+
 def test_a_file_of_one_column_is_enough(sentiment: tuple[Kept, Path], tmp_path: Path) -> None:
     found, folder = sentiment
     pl.read_csv(folder / "new.csv").select("review").write_csv(tmp_path / "one.csv")
@@ -91,7 +96,6 @@ def test_a_file_of_one_column_is_enough(sentiment: tuple[Kept, Path], tmp_path: 
     [
         ("reviw\nA good one\n", r"new\.csv: no column 'review'; did you mean 'reviw'\?"),
         ("a,b\n1,2\n", r"no column 'review'; Columns: a, b"),
-        ("review\n", "has a header and no rows"),
         ("", "is empty"),
     ],
 )

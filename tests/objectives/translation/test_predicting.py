@@ -51,6 +51,11 @@ def test_translations_are_those_of_the_trained_network(words: tuple[Kept, Path])
     assert predictions.scores["decoded_edit_distance"] == pytest.approx(noted["decoded_edit_distance"])
 
 
+def test_no_texts_have_no_translations(words: tuple[Kept, Path]) -> None:
+    frame = words[0].model.predict(pl.DataFrame(schema={"word": pl.String}))
+    assert (frame.columns, frame.height) == (["backwards"], 0)
+
+
 def test_neither_order_nor_batches_change_a_translation(words: tuple[Kept, Path]) -> None:
     found, folder = words
     new = pl.read_csv(folder / "new.csv")

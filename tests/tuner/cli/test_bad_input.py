@@ -98,6 +98,7 @@ CASES = [
         rows(GOOD), [*TABLE, "-S", "search.sampler_options.seeds=1"], 2, "did you mean 'seed'", id="sampler option"
     ),
     pytest.param(rows(GOOD), [*TABLE, "-S", "training.device=cuda:9"], 2, "cuda:9", id="absent GPU"),
+    pytest.param(rows(GOOD), [*TABLE, "-S", "training.device=gpu"], 2, "write auto, cpu, cuda", id="unknown device"),
     pytest.param(rows(GOOD), [*TABLE, "--trials", "-5"], 2, "-5", id="negative trials"),
     pytest.param(rows(GOOD), [*TABLE, "--timeout", "soon"], 2, "soon", id="no duration"),
     pytest.param(rows(GOOD), [*TABLE, "--workers", "0"], 2, "0", id="no workers"),

@@ -100,7 +100,7 @@ def test_a_person_reads_what_was_luck(run: Run) -> None:
         (("absent",), 3, "there is no study 'absent'"),
         (("iris", "--top", "0"), 2, "--top 0: at least 1 is needed"),
         (("iris", "--seeds", "-1"), 2, "--seeds -1: at least 1 is needed"),
-        (("iris", "--workers", "0"), 2, "--workers 0: at least 1 is needed"),
+        (("iris", "--workers", "0"), 2, "invalid value for '--workers': 0 is not in the range x>=1"),
     ],
 )
 def test_what_cannot_be_confirmed_is_said_in_a_line(run: Run, arguments: tuple[str, ...], code: int, said: str) -> None:

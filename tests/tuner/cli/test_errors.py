@@ -43,11 +43,17 @@ from tuner.errors import ObjectiveError
         (["start"], 2, "Error: say what to tune: a built-in study (breast_cancer, "),
         (["start", "irsi"], 2, "Error: there is no built-in study 'irsi'; did you mean 'iris'?"),
         (["start", "none.toml"], 2, "Error: none.toml: no such study file; `tuner init` writes one"),
-        (["start", "iris", "--trials", "-3"], 2, "Error: iris [budget]: trials = -3: "),
+        (
+            ["start", "iris", "--trials", "-3"],
+            2,
+            "Error: invalid value for '--trials': -3 is not in the range x>=1",
+        ),
         (["start", "iris", "-S", "space.learning_rate=1..0.1"], 2, "Error: iris [space] learning_rate = 1..0.1: "),
+        (["start", "iris", "--workers", "0"], 2, "Error: invalid value for '--workers': 0 is not in the range x>=1"),
+        (["resume", "churn", "--add", "0"], 2, "Error: invalid value for '--add': 0 is not in the range x>=1"),
         (["start", "iris", "-S", "trails=3"], 2, "Error: iris: unknown key 'trails'"),
         (["start", "iris", "--name", "churn"], 5, "Error: study 'churn' exists already; "),
-        (["start", "iris", "--timeout", "soon"], 2, "Error: iris [budget]: timeout = 'soon': a duration is written"),
+        (["start", "iris", "--timeout", "soon"], 2, "Error: --timeout soon: a duration is written like 90, "),
         (["init", "--data", "x.csv"], 2, "Error: --data x.csv: which column is to be predicted? write --target COLUMN"),
         (["init", "--target", "y"], 2, "Error: --target y: of which table? write --data FILE too"),
         (["init", "../x"], 2, "Error: '../x': a name holds letters, "),
@@ -134,6 +140,28 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_full_disk_is_told_in_a_line() -> None:
+    samples.write()
+    done = _tuner("trials churn > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "Error: what is printed cannot be written: No space left on device\n"
+
+
+def test_a_closed_stdout_takes_nothing_and_hides_no_error() -> None:
+    samples.write()
+    done = _tuner("studies >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = _tuner("best nope >&-")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: there is no study 'nope'")
+    assert _tuner("best churn >&- 2>&-").returncode == 0
+
+
+def _tuner(arguments: str) -> subprocess.CompletedProcess[str]:
+    command = f"{sys.executable} -m tuner {arguments}"
+    return subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
 
 
 def _raising(error: BaseException) -> Callable[..., None]:

@@ -38,6 +38,23 @@ def test_init_never_overwrites_unless_told_to(run: Run) -> None:
     assert 'source = "churn.csv"' in Path("churn.toml").read_text(encoding="utf-8")
 
 
+def test_a_name_with_a_comma_is_quoted_where_names_stand_in_a_row(run: Run) -> None:
+    rows = [f"{i % 7},{'yes' if (i * 7) % 3 else 'no, never'}" for i in range(60)]
+    Path("churn.csv").write_text(
+        "\n".join(['months,"left, or not"', *(row.replace("no, never", '"no, never"') for row in rows)])
+    )
+    said = run("check", "--data", "churn.csv", "--target", "left, or not").stdout
+    assert "task classification, columns 'left, or not', positive yes" in said
+    assert "training: 'no, never' 12, yes 24" in said
+
+
+def test_init_says_that_the_data_is_not_there(run: Run) -> None:
+    arguments = ("init", "--data", "churn.csv", "--target", "churned", "--force")
+    assert run(*arguments).stderr.startswith("note: churn.csv: there is no such file yet\nchurn.toml is written")
+    Path("churn.csv").write_text("age,churned\n1,2\n")
+    assert run(*arguments).stderr.startswith("churn.toml is written")
+
+
 def test_init_can_print_the_file(run: Run) -> None:
     result = run("init", "--stdout", "--data", "a.csv", "--target", "x", "--target", "y")
     assert 'name = "a"' in result.stdout

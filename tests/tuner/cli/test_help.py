@@ -47,6 +47,11 @@ def test_flags_are_the_same_everywhere(name: str) -> None:
     assert "--output" in options or name in {"init", "delete", "stop", "report", "dashboard"}
 
 
+@pytest.mark.parametrize("name", ["init", "keep", "report"])
+def test_what_is_there_is_overwritten_by_one_word_everywhere(name: str) -> None:
+    assert "--force" in {option for parameter in command(name).params for option in parameter.opts}
+
+
 def test_the_help_lists_every_command(run: Run) -> None:
     text = run("--help").stdout
     for name in NAMES:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.trial import TrialState
@@ -98,6 +99,8 @@ def test_a_front_is_told_by_its_size_and_its_first_trial() -> None:
     lines = drawn(snapshot, width=100)
     assert lines[0].startswith("churn  accuracy ↑, log_loss ↓")
     assert lines[3] == "best  front of 2 trials: accuracy 0.9800, log_loss 0.1250 (trial 37)"
+    lines = drawn(dataclasses.replace(snapshot, best=[best]), width=100)
+    assert lines[3].startswith("best  front of 1 trial: ")
 
 
 def test_progress_without_a_terminal_is_one_line() -> None:
@@ -135,6 +138,26 @@ def test_a_line_is_written_every_ten_seconds(capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "churn: reading the data, starting the workers"
     assert [line.split(",")[0] for line in lines[1:]] == ["churn: 7/10 trials"] * 2
+    results.storage.close()
+
+
+def test_a_look_reads_the_trials_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples.write()
+    results = study.load("churn")
+    claims = results.storage.claim(results.study_id, 1)
+    reads = 0
+
+    def read(*_: Any, **__: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return get_all_trials(results.study_id, deepcopy=False)
+
+    get_all_trials = results.storage.get_all_trials
+    monkeypatch.setattr(results.storage, "get_all_trials", read)
+    snapshot = Tracker().look(results)
+    assert snapshot is not None
+    assert (snapshot.counts["running"], reads) == (1, 1)
+    results.storage.release([claim.trial_id for claim in claims])
     results.storage.close()
 
 

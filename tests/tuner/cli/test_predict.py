@@ -3,8 +3,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
@@ -12,6 +17,8 @@ from tests.objectives.tables_kit import churn
 from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
 from tests.tuner.models.predicting import ONE_TRIAL
+from tuner.models.inference import load_model
+from tuner.models.keeping import KeptModel
 
 SPACE = {"depth": 1, "width": 4, "learning_rate": 0.02, "optimizer": "adam"}
 
@@ -60,9 +67,79 @@ def test_probabilities_add_up_and_the_datas_columns_stand_before(kept: str, run:
     done = run("predict", "cells", "new.csv", "--probabilities", "--with-data", "-o", "json")
     for row, given in zip(json.loads(done.stdout), churn(60).head(3).to_dicts(), strict=True):
         assert list(row) == ["age", "spend", "plan", "churned", "predicted churned", "p(no)", "p(yes)"]
-        assert (row["age"], row["plan"]) == (str(given["age"]), given["plan"])
+        assert (row["age"], row["plan"]) == (given["age"], given["plan"])
         assert row["p(no)"] + row["p(yes)"] == pytest.approx(1, abs=2e-6)
         assert row["predicted churned"] == ("yes" if row["p(yes)"] > 0.5 else "no")
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["12", "", "-3"], [12, None, -3]),
+        (["0.5", "1e-3", "7"], [0.5, 0.001, 7.0]),
+        (["True", "false", ""], [True, False, None]),
+        (["007", "12", "3"], ["007", "12", "3"]),
+        (["12345678901234567890", "1", "2"], ["12345678901234567890", "1", "2"]),
+        (["1", "two", "3"], ["1", "two", "3"]),
+        (["yes", "no", "no"], ["yes", "no", "no"]),
+    ],
+)
+def test_columns_of_the_data_are_numbers_and_truth_values_in_json(
+    kept: str, run: Run, tmp_path: Path, texts: list[str], values: list[object]
+) -> None:
+    frame = churn(3).drop("churned").insert_column(0, pl.Series("more", texts))
+    frame.write_csv(tmp_path / "more.csv", quote_style="never")
+    done = run("predict", "cells", "more.csv", "--with-data", "-o", "json")
+    assert [row["more"] for row in json.loads(done.stdout)] == values
+    lines = run("predict", "cells", "more.csv", "--with-data", "-o", "csv").stdout.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["more", *texts]
+
+
+def test_programs_get_every_digit_and_people_as_many_as_they_read(kept: str, run: Run) -> None:
+    command = ("predict", "cells", "new.csv", "--probabilities")
+    whole = load_model("cells").predict("new.csv", probabilities=True)["p(yes)"].to_list()
+    assert any(share != round(share, 12) for share in whole)
+    readers: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": yaml.safe_load}
+    for form, read in readers.items():
+        assert [row["p(yes)"] for row in read(run(*command, "-o", form).stdout)] == whole
+    rows = csv.DictReader(io.StringIO(run(*command).stdout))
+    assert [float(row["p(yes)"]) for row in rows] == whole
+    _, *lines = run(*command, "-o", "table").stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == [f"{share:.6f}" for share in whole]
+
+
+def test_a_table_may_come_by_a_pipe(kept: str, run: Run, tmp_path: Path) -> None:
+    wanted = run("predict", "cells", "new.csv")
+    piped = run("predict", "cells", "-", text=(tmp_path / "new.csv").read_text())
+    assert (piped.exit_code, piped.stdout) == (0, wanted.stdout)
+    rows = pl.read_csv(tmp_path / "new.csv")
+    assert run("predict", "cells", "-", text=rows.write_ndjson()).stdout == wanted.stdout
+    rows.write_parquet(tmp_path / "new.parquet")
+    (tmp_path / "unnamed").write_bytes((tmp_path / "new.parquet").read_bytes())
+    assert run("predict", "cells", "unnamed").stdout == wanted.stdout
+    assert run("predict", "cells", "-", text="").stderr == "Error: standard input: is empty\n"
+    assert run("predict", "cells", "-", text="age\n1\n").stderr.startswith("Error: standard input: columns 'spend', ")
+
+
+def test_a_file_that_can_be_read_but_once_is_read_once(kept: str, run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text((tmp_path / "new.csv").read_text()))
+    writer.start()
+    assert run("predict", "cells", "pipe").stdout == run("predict", "cells", "new.csv").stdout
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    ("form", "printed"),
+    [("csv", "churned,p(no),p(yes)\n"), ("json", "[]\n"), ("yaml", "[]\n"), ("jsonl", ""), ("table", None)],
+)
+def test_a_file_without_rows_has_a_head_without_answers(
+    kept: str, run: Run, tmp_path: Path, form: str, printed: str | None
+) -> None:
+    (tmp_path / "none.csv").write_text("age,spend,plan\n")
+    done = run("predict", "cells", "none.csv", "--probabilities", "-o", form)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == printed if printed is not None else done.stdout.split() == ["churned", "p(no)", "p(yes)"]
 
 
 def test_a_row_without_an_answer_keeps_its_line(kept: str, run: Run, tmp_path: Path) -> None:
@@ -80,6 +157,15 @@ def test_what_training_had_nothing_like_is_answered_and_told_of(kept: str, run: 
         "note: column 'age': 1 of 3 rows hold no number ('old'); they count as missing",
         "note: column 'plan': 2 of 3 rows hold a category that training had not ('gold')",
     ]
+
+
+def test_a_category_that_no_row_has_is_told_even_to_one_who_asks_for_quiet(kept: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("age,spend,plan\n30,100.5,Basic\n40,90,Pro\n31,80,\n")
+    done = run("predict", "cells", "odd.csv", "-q")
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stderr == ("warning: column 'plan': 2 of 3 rows hold a category that training had not ('Basic')\n")
+    (tmp_path / "one.csv").write_text("age,spend,plan\n30,100.5,Basic\n")
+    assert run("predict", "cells", "one.csv", "-q").stderr == ""
 
 
 def test_new_data_may_be_written_otherwise_than_that_of_training(kept: str, run: Run, tmp_path: Path) -> None:
@@ -105,6 +191,15 @@ def test_the_next_command_that_keep_names_works_as_printed(kept: str, run: Run) 
     arguments = line.partition("  what")[0].split()[1:]
     assert arguments == ["predict", "cells", "new.csv"]
     assert run(*arguments).exit_code == 0
+
+
+def test_keep_says_that_a_trial_was_pruned(kept: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "pruned" not in kept
+    model = KeptModel(
+        name="cells", place="cells", trial=6, pruned=True, epochs_trained=0, scores={}, source="", no_predictions=""
+    )
+    monkeypatch.setattr("tuner.study.keep", lambda *_, **__: model)
+    assert run("keep", "quick", "--trial", "6").stderr.startswith("note: trial 6 was pruned: ")
 
 
 def test_neither_the_storage_nor_the_folder_is_touched(kept: str, run: Run, tmp_path: Path) -> None:

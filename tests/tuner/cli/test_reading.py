@@ -3,12 +3,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
 
+import optuna
 import pytest
 import yaml
+from optuna.trial import TrialState, create_trial
 
+import storage
 from tests.tuner.cli import samples
 from tests.tuner.cli.conftest import Run
+from tuner import attributes
+from tuner.cli.studies import state_of
+from tuner.results import STATES, Status
 
 TRIAL_KEYS = ["number", "state", "values", "params", "attributes", "constraints", "started", "seconds"]
 STUDY_KEYS = [
@@ -113,6 +124,13 @@ def test_status_tells_how_a_study_stands(run: Run) -> None:
     assert record["best"][0]["number"] == 1
 
 
+def test_a_study_whose_first_trials_were_interrupted_is_not_new() -> None:
+    counts = dict.fromkeys(STATES, 0)
+    new = Status(name="churn", counts=counts, budget=10, done=0, workers=0, best=[], stopped=None)
+    assert state_of(new) == "new"
+    assert state_of(replace(new, counts={**counts, "interrupted": 1})) == "stopped"
+
+
 def test_studies_lists_every_study(run: Run) -> None:
     samples.write("churn", budget=7)
     samples.write_two_metrics()
@@ -194,3 +212,64 @@ def test_delete_takes_no_for_an_answer(run: Run, monkeypatch: pytest.MonkeyPatch
 def test_stop_says_when_nobody_is_at_work(run: Run) -> None:
     samples.write()
     assert run("stop", "churn").stdout == "study 'churn': no worker is at work\n"
+
+
+FOREIGN: dict[str, Any] = {
+    "validation": {"loss": 0.5, "confusion_matrix": "abc"},
+    "training": [1, 2],
+    "final": {"examples": [1]},
+    "failure": "none",
+    "verdict": 3,
+    "epochs": "many",
+}
+
+
+def test_what_plain_optuna_keeps_under_our_names_is_shown_as_it_is(run: Run) -> None:
+    study = optuna.create_study(study_name="plain", storage="sqlite:///tuner.db")
+    for matrix in ([1, 2], [[1], [2]], "abc"):
+        noted = FOREIGN | {"validation": {"loss": 0.5, "confusion_matrix": matrix}}
+        study.add_trial(create_trial(state=TrialState.COMPLETE, value=1.0, user_attrs=noted))
+    for number in range(3):
+        shown = run("show", "plain", str(number))
+        assert shown.exit_code == 0, shown.stderr
+        told = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+        assert told[0] == f"trial {number} of study plain: finished"
+        expected = ["training [1, 2]", "final.examples [1]", "failure none", "verdict 3", "epochs many"]
+        assert set(expected) <= set(told)
+        assert any(line.startswith("validation.confusion_matrix ") for line in told)
+        assert "loss – 0.5000" in told
+    for arguments in (("best",), ("best", "--limit", "3"), ("status",), ("trials",)):
+        assert run(*arguments[:1], "plain", *arguments[1:]).exit_code == 0
+
+
+def test_what_a_terminal_cannot_show_ends_no_command() -> None:
+    samples.write()
+    optuna.create_study(study_name="new", storage="sqlite:///tuner.db")
+    done = subprocess.run(
+        [sys.executable, "-m", "tuner", "studies"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [b"study", b"churn", b"new"]
+    assert done.stdout.splitlines()[2].split()[3] == b"?"
+
+
+def test_what_one_may_sort_by_is_named_once(run: Run) -> None:
+    samples.write_two_metrics()
+    optuna.create_study(study_name="plain", storage="sqlite:///tuner.db").add_trial(create_trial(value=1.0))
+    assert run("trials", "plain", "--sort", "x").stderr.count("value") == 1
+
+
+def test_the_time_of_a_trial_that_nobody_works_on_stands_still(run: Run) -> None:
+    samples.write()
+    opened = storage.open_storage("sqlite:///tuner.db")
+    study_id = opened.get_study_id_from_name("churn")
+    opened.set_study_user_attr(study_id, attributes.SPEC, {})
+    (claim,) = opened.claim(study_id, 1)
+    assert json.loads(run("show", "churn", "7", "-o", "json").stdout)["seconds"] is not None
+    opened.release([claim.trial_id])
+    row = json.loads(run("show", "churn", "7", "-o", "json").stdout)
+    assert (row["state"], row["seconds"]) == ("interrupted", None)
+    opened.close()

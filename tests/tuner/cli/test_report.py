@@ -21,6 +21,21 @@ def test_the_file_is_named_after_the_study(run: Run) -> None:
     assert "Trial 1 is the best" in Path("churn.html").read_text(encoding="utf-8")
 
 
+def test_the_page_may_go_to_stdout(run: Run) -> None:
+    samples.write()
+    printed = run("report", "churn", "--to", "-")
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    assert "Trial 1 is the best" in printed.stdout
+    assert not Path("-").exists()
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(run: Run) -> None:
+    samples.write()
+    refused = run("report", "churn", "--to", "/proc/churn.html")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: /proc/churn.html: ")
+
+
 def test_a_file_that_is_there_stays_unless_forced(run: Run) -> None:
     samples.write()
     Path("mine.html").write_text("mine")

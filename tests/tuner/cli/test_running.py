@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.tuner.cli.conftest import Run
@@ -49,10 +50,10 @@ def tuner(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, under: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     """A run whose objective has said that it is ready; it is in a process group of its own, as in a shell."""
     process = subprocess.Popen(
-        [*TUNER, *arguments],
+        [*under, *TUNER, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -95,7 +96,8 @@ def test_a_run_tells_programs_how_it_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "group"), [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False)]
+    ("number", "code", "group"),
+    [(signal.SIGINT, 130, True), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGHUP, 129, True)],
 )
 def test_an_interrupted_run_is_continued_by_resume(run: Run, number: int, code: int, group: bool) -> None:
     with running("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1") as process:
@@ -113,12 +115,38 @@ def test_an_interrupted_run_is_continued_by_resume(run: Run, number: int, code: 
     assert json.loads(run("status", "mine", "-o", "json").stdout)["counts"]["finished"] == 4
 
 
+def test_a_run_under_nohup_outlives_its_terminal(run: Run) -> None:
+    arguments = ("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1")
+    with running(*arguments, under=["nohup"]) as process:
+        os.killpg(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, "the first of the two would have ended it with 129"
+    assert "interrupted: study 'mine' has 2 of 4 trials done" in said
+
+
 def test_stop_ends_a_run_that_is_somewhere_else(run: Run) -> None:
     with running("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1"):
         assert run("stop", "mine").stdout == "study 'mine': 1 worker asked to leave\n"
         refused = run("delete", "mine", "--yes")
         assert refused.exit_code == 2
         assert "1 worker at work" in refused.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("-q",)], ids=["the launcher notices", "a worker notices"])
+def test_a_study_that_plain_optuna_deletes_while_it_runs_is_told_in_one_line(flags: tuple[str, ...]) -> None:
+    Path("mine.py").write_text(
+        OBJECTIVE.replace("time.sleep(3600)", "import os\n        while not os.path.exists('go'): time.sleep(0.05)")
+    )
+    arguments = ("start", "mine.py:objective", "--name", "mine", "--trials", "4", "--workers", "1", *flags)
+    with running(*arguments) as process:
+        optuna.delete_study(study_name="mine", storage=optuna.storages.RDBStorage("sqlite:///tuner.db"))
+        if flags:
+            Path("go").touch()
+        _, said = process.communicate(timeout=60)
+    assert said.splitlines()[-1] == "Error: study 'mine' was deleted while it ran: nothing of it is left"
+    assert "Traceback" not in said
+    assert process.returncode == 3
 
 
 def test_what_an_objective_prints_is_no_result() -> None:

@@ -142,6 +142,9 @@ def test_columns_of_the_data_stand_before_the_answers_and_keep_their_names(messy
     assert whole.columns[0] == "customer_id"
     assert whole.columns[-2:] == ["left", "predicted left"]
     assert whole["customer_id"].to_list() == pl.read_csv(folder / "new.csv")["customer_id"].to_list()
+    again = found.model.predictions(whole).with_data()
+    assert again.columns == [*whole.columns, "predicted predicted left"]
+    assert again["predicted left"].to_list() == again["predicted predicted left"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,7 @@ def test_columns_of_the_data_stand_before_the_answers_and_keep_their_names(messy
     [
         ("none.csv", None, r"none\.csv: no such file"),
         ("new.csv", "", r"new\.csv: is empty"),
-        ("new.csv", "a,b\n", r"new\.csv: has a header and no rows"),
+        ("new.csv", "a,b\n", r"new\.csv: columns 'age', 'spend', 'plan' absent"),
         ("new.csv", "age,spnd,plan\n1,2,a\n", r"column 'spend' absent, which training had; did you mean 'spnd'\?"),
         ("new.csv", "plan\nbasic\n", r"columns 'age', 'spend' absent"),
         ("new.csv", "age,spend,plan\nold,2,a\n", r"column 'age' holds 'old' where training had numbers"),
@@ -175,13 +178,23 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     return table(tmp_path_factory.mktemp("customers"), churn(80), "churned")
 
 
-def test_a_folder_an_array_of_one_axis_and_no_rows_are_refused(customers: Kept, tmp_path: Path) -> None:
+def test_no_rows_have_no_answers_under_the_same_names(customers: Kept, tmp_path: Path) -> None:
+    """A batch job has empty days."""
+    empty = pl.DataFrame(schema={"age": pl.Int64, "spend": pl.Float64, "plan": pl.String})
+    (tmp_path / "empty.csv").write_text("age,spend,plan,churned\n")
+    for rows in (empty, tmp_path / "empty.csv"):
+        predictions = customers.model.predictions(rows, probabilities=True)
+        assert predictions.frame.columns == ["churned", "p(no)", "p(yes)"]
+        assert (predictions.frame.height, predictions.scored) == (0, 0)
+
+
+def test_a_folder_an_array_of_one_axis_and_no_columns_are_refused(customers: Kept, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder; name a file"):
         customers.model.predict(tmp_path)
     with pytest.raises(DataError, match="rows are a DataFrame, a list of dicts, or an array"):
         customers.model.predict(np.zeros(3))
-    with pytest.raises(DataError, match="holds no row"):
-        customers.model.predict(pl.DataFrame(schema={"age": pl.Int64, "spend": pl.Float64, "plan": pl.String}))
+    with pytest.raises(DataError, match="columns 'age', 'spend', 'plan' absent"):
+        customers.model.predict(pl.DataFrame())
     with pytest.raises(UsageError, match="a batch has 1 sample or more"):
         customers.model.predict(pl.DataFrame({"age": [1], "spend": [2.0], "plan": ["a"]}), batch_size=0)
 
@@ -218,6 +231,58 @@ def test_what_was_learned_from_typed_columns_is_answered_in_files_of_texts(tmp_p
     answers = found.model.predict(frame)
     assert found.model.predict(tmp_path / "new.csv").equals(answers)
     assert found.model.predict(tmp_path / "new.jsonl").equals(answers)
+
+
+@pytest.mark.parametrize("words", [["False", "True"], ["no", "yes"], ["N", "Y"]])
+def test_yes_and_no_may_be_spelled_in_any_way(tmp_path: Path, words: list[str]) -> None:
+    frame = pl.DataFrame(
+        {"vip": [words[row % 2] for row in range(60)], "price": [row % 2 + row / 100 for row in range(60)]}
+    )
+    frame.write_csv(tmp_path / "all.csv")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.csv"), "target": "price"}, space=SPACE)
+    wanted = found.model.predict(pl.DataFrame({"vip": [*words, None]}))
+    assert wanted["price"].n_unique() == 3 - (wanted["price"][2] in wanted["price"][:2])
+    spellings: list[list[object]] = [
+        ["false", "TRUE"],
+        ["No", "Yes"],
+        ["0", "1"],
+        ["0.0", "1.0"],
+        [False, True],
+        [0, 1],
+    ]
+    for spelling in spellings:
+        predictions = found.model.predictions(pl.DataFrame({"vip": [*spelling, None]}))
+        assert predictions.frame.equals(wanted)
+        assert (predictions.notes, predictions.warnings) == ([], [])
+    assert found.model.predictions(pl.DataFrame({"vip": ["2", "maybe"]})).warnings != []
+
+
+def test_dates_are_read_as_in_training_or_as_iso_has_them(tmp_path: Path) -> None:
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=7 * row) for row in range(60)]
+    frame = pl.DataFrame({"since": [f"{day:%d.%m.%Y}" for day in days], "price": [float(row) for row in range(60)]})
+    frame.write_csv(tmp_path / "all.csv")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.csv"), "target": "price"}, space=SPACE)
+    wanted = found.model.predict(frame.drop("price"))
+    for form in ("%Y-%m-%d", "%Y-%m-%dT00:00:00Z", "%Y-%m-%d 00:00"):
+        assert found.model.predict(pl.DataFrame({"since": [format(day, form) for day in days]})).equals(wanted)
+    says = (
+        r"column 'since' holds '07/26/2024' where training had dates such as 31\.01\.2026; write them so, or as 2026-01"
+    )
+    with pytest.raises(DataError, match=says):
+        found.model.predict(pl.DataFrame({"since": ["07/26/2024"]}))
+
+
+@pytest.mark.parametrize(("trained", "new", "sign"), [(",", ".", "comma"), (".", ",", "point")])
+def test_another_sign_of_decimals_is_refused_and_not_read_as_thousands(
+    tmp_path: Path, trained: str, new: str, sign: str
+) -> None:
+    weights = [f"{row / 7:.3f}".replace(".", trained) for row in range(1, 61)]
+    frame = pl.DataFrame({"weight": weights, "price": range(60)})
+    frame.write_csv(tmp_path / "all.csv")
+    found = kept(tmp_path, data={"source": str(tmp_path / "all.csv"), "target": "price"}, space=SPACE)
+    rows = pl.DataFrame({"weight": [f"0{new}330", f"61{new}700"]})
+    with pytest.raises(DataError, match=rf"holds '0\{new}330' where training had numbers with a decimal {sign}; write"):
+        found.model.predict(rows)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_another_trial_is_kept_when_asked_for(tmp_path: Path) -> None:
 def test_a_name_is_only_taken_over_when_told_so(tmp_path: Path) -> None:
     results = finished(tmp_path)
     keep(results)
-    with pytest.raises(UsageError, match=r"there is a model 'quick' already; --replace"):
+    with pytest.raises(UsageError, match=r"there is a model 'quick' already; --force overwrites it, --name"):
         keep(results)
     keep(results, replace=True)
     with pytest.raises(UsageError, match="a name holds letters"):

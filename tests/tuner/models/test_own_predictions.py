@@ -103,7 +103,8 @@ def test_numbers_in_a_file_or_an_array_are_answered_by_the_number_of_the_class(t
     np.save(tmp_path / "new.npy", points)
     np.savetxt(tmp_path / "bare.csv", points, delimiter=",")
     np.savetxt(tmp_path / "named.csv", points, delimiter=",", header="x,y", comments="")
-    for new in (points, tmp_path / "new.npy", tmp_path / "bare.csv", tmp_path / "named.csv"):
+    np.savetxt(tmp_path / "unnamed", points, delimiter=",")
+    for new in (points, *(tmp_path / name for name in ("new.npy", "bare.csv", "named.csv", "unnamed"))):
         assert found.model.predict(new)["class"].to_list() == wanted
     shares = found.model.predict(points, probabilities=True)
     np.testing.assert_allclose(shares["p(1)"], found.outputs().softmax(-1)[:, 1].numpy(), atol=2e-6)

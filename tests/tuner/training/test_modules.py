@@ -158,7 +158,7 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
         member(1, network=lambda: mlp(hidden=(3,))).restore(tensors, meta)
     with pytest.raises(CheckpointError, match=r"optimizer\.momentum"):
         member(1, optimizer="sgd", momentum=0.5).restore(tensors, meta)
-    with pytest.raises(CheckpointError, match="of version 99, not 1"):
+    with pytest.raises(CheckpointError, match="of version 99, not 2"):
         member(1).restore(tensors, meta | {"version": 99})
 
 
@@ -167,3 +167,13 @@ def test_large_data_is_gathered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("tuner.training.batches.GATHERED_BYTES", 8 * 5 * 8 * 2 * 2)
     pieces = train([member(0), member(1)])
     torch.testing.assert_close(curve(pieces[1]), curve(whole[1]), rtol=0, atol=0)
+
+
+def test_a_checkpoint_from_before_best_epochs_had_a_loss_is_continued() -> None:
+    one = member(0)
+    train([one])
+    tensors, meta = one.state()
+    del tensors["best.loss"]
+    other = member(0)
+    other.restore(tensors, meta | {"version": 1})
+    assert (other.epoch, other.best_epoch) == (one.epoch, one.best_epoch)

@@ -10,13 +10,15 @@ from tuner.training.stopping import EarlyStopping
 
 
 def follow(
-    recipes: list[Recipe], scores: list[list[float]]
+    recipes: list[Recipe], scores: list[list[float]], losses: list[list[float]] | None = None
 ) -> tuple[EarlyStopping, list[list[bool]], list[list[bool]]]:
     state = {name: torch.stack([value] * len(recipes)) for name, value in EarlyStopping.initial().items()}
     stopping = EarlyStopping(recipes, state)
     best, stopped = [], []
     for epoch, row in enumerate(scores, 1):
-        is_best, is_over = stopping.update(torch.tensor(row, dtype=torch.float64), torch.tensor([epoch] * len(row)))
+        lost = torch.tensor([1.0] * len(row) if losses is None else losses[epoch - 1], dtype=torch.float64)
+        epochs = torch.tensor([epoch] * len(row))
+        is_best, is_over = stopping.update(torch.tensor(row, dtype=torch.float64), lost, epochs)
         best.append(is_best.tolist())
         stopped.append(is_over.tolist())
     return stopping, best, stopped
@@ -28,7 +30,15 @@ def test_patience_counts_epochs_without_improvement_for_each_member() -> None:
     assert stopped == [[False] * 3, [False, True, False], [False] * 3, [True, True, False]]
 
 
-def test_of_equal_scores_the_first_is_the_best() -> None:
+def test_of_equal_scores_the_one_with_the_lower_loss_is_the_best_and_renews_no_patience() -> None:
+    scores, losses = [[0.5], [0.7], [0.7], [0.7], [0.6]], [[0.3], [0.6], [0.4], [0.5], [0.1]]
+    stopping, best, stopped = follow([recipe(patience=3)], scores, losses)
+    assert best == [[True], [True], [True], [False], [False]]
+    assert stopping.best_epoch.tolist() == [3]
+    assert [row[0] for row in stopped] == [False, False, False, False, True]
+
+
+def test_of_equal_scores_and_losses_the_first_is_the_best() -> None:
     stopping, best, _ = follow([recipe()], [[0.5], [0.7], [0.7], [0.6]])
     assert best == [[True], [True], [False], [False]]
     assert stopping.best_epoch.tolist() == [2]

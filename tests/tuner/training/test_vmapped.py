@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import logging
+import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -203,3 +206,51 @@ def test_modules_of_other_settings_have_another_structure() -> None:
     assert structure(convolutional()) == structure(convolutional())
     assert structure(nn.Dropout(0.1)) != structure(nn.Dropout(0.2))
     assert structure(nn.Sequential(nn.ReLU())) != structure(nn.Sequential(nn.GELU()))
+
+
+class Signed(nn.Linear):
+    """A setting that no ``repr`` shows."""
+
+    def __init__(self, sign: Any) -> None:
+        super().__init__(5, 3)
+        self._sign = sign
+
+
+def test_modules_differ_in_private_settings_too_tensors_are_compared_whole_and_hooks_make_a_module_unlike_any() -> None:
+    long, other = torch.zeros(2000), torch.zeros(2000)
+    other[1000] = 1
+    assert structure(Signed(1.0)) == structure(Signed(1.0)) != structure(Signed(-1.0))
+    assert structure(Signed(long)) == structure(Signed(long.clone())) != structure(Signed(other))
+    assert structure(nn.LSTM(2, 2)) == structure(nn.LSTM(2, 2))
+    hooked = [Signed(1.0) for _ in range(2)]
+    for module in hooked:
+        module.register_forward_hook(lambda module, inputs, output: output)
+    assert structure(hooked[0]) != structure(hooked[1])
+
+
+class Outdated(nn.Linear):
+    """It warns of something that has nothing to do with fusing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        warnings.warn("an old way of writing this", FutureWarning, stacklevel=2)
+        return super().forward(x)
+
+
+@pytest.mark.filterwarnings("ignore:an old way")
+def test_a_warning_of_the_network_s_own_is_no_reason_against_fusing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="tuner"):
+        pays([Outdated(5, 3).double() for _ in range(2)], CrossEntropy(), *batch())
+    assert "cannot be fused" not in caplog.text
+
+
+def test_what_is_known_of_fusing_keeps_no_data_in_memory() -> None:
+    cohort = Cohort(blobs())
+    own = blobs()
+    seen = weakref.ref(own)
+    for number in range(2):
+        cohort.join(member(number, network=convolutional, epochs=1, dataset=own))
+    cohort.epoch()
+    del own
+    gc.collect()
+    assert not cohort.members
+    assert seen() is None

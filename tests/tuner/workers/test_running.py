@@ -44,7 +44,9 @@ def started(folder: Path, trials: int, workers: int, storage: str | None = None)
         f"from tuner import study; study.start('iris', trials={trials}, workers={workers}, "
         f"settings={SLOW!r}, storage={storage or url(folder)!r})"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, cwd=folder)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, cwd=folder, start_new_session=True
+    )
     try:
         yield process
     finally:
@@ -104,6 +106,16 @@ def test_a_study_whose_launcher_ends_leaves_nothing_behind_and_is_resumed(tmp_pa
         wait_for(lambda: not results.storage.list_workers(results.study_id), 60)
         assert results.status().counts["interrupted"] == 2
     check_complete(study.resume("iris", workers=2, storage=url(tmp_path)), 3)
+
+
+def test_a_terminal_that_is_closed_costs_no_epoch(tmp_path: Path) -> None:
+    with started(tmp_path, 1, 1) as process:
+        results = running(url(tmp_path), 1)
+        os.killpg(process.pid, signal.SIGHUP)
+        wait_for(lambda: not results.storage.list_workers(results.study_id), 30)
+    newest, *_ = results.storage.study_checkpoints(results.study_id)
+    assert newest.epoch == results.epochs(0)[-1].epoch
+    assert results.status().counts["interrupted"] == 1
 
 
 CRASHING = """
@@ -225,10 +237,15 @@ def test_workers_share_cores_and_devices(
     assert plan_workers(machine, workers=workers, trials=trials, device=device) == plan
 
 
-@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0")])
+@pytest.mark.parametrize(("workers", "device"), [(0, "auto"), (-1, "cpu"), (1, "cuda"), (1, "cuda:0"), (1, "gpu")])
 def test_an_impossible_plan_is_refused(workers: int, device: str) -> None:
     with pytest.raises(UsageError):
         plan_workers(Machine(cores=2, gpus=0), workers=workers, trials=None, device=device)
+
+
+def test_a_device_that_torch_does_not_know_is_refused_with_those_that_may_be_written() -> None:
+    with pytest.raises(UsageError, match=r"device = 'cuda:x': there is no such device here; write auto, cpu, cuda or"):
+        plan_workers(Machine(cores=2, gpus=1), workers=None, trials=None, device="cuda:x")
 
 
 def test_a_worker_of_another_container_is_not_taken_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

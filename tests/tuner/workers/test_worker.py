@@ -15,13 +15,14 @@ import torch
 
 from storage import SQLStorage, open_storage
 from tests.tuner import studies
-from tuner import attributes, failures, study
+from tuner import assessment, attributes, failures, study
 from tuner.errors import ObjectiveError, StudyConflictError
 from tuner.models.keeping import rebuild
 from tuner.results import Results
 from tuner.spec import StudySpec, parse_spec
 from tuner.training import predict
 from tuner.training.randomness import order
+from tuner.workers import trainable_worker
 from tuner.workers.trainable_worker import TrainableWorker
 from tuner.workers.worker import Leaving
 
@@ -54,13 +55,23 @@ def test_a_study_spends_its_budget_and_notes_what_each_trial_is_worth(tmp_path: 
             "overfits",
             "overfits slightly",
             "overconfident",
+            "underconfident",
             "learned nothing",
         }
         assert {"loss", "accuracy", "f1", "fpr", "roc_auc"} <= noted[attributes.VALIDATION].keys()
         assert noted[attributes.VALIDATION].keys() - {"confusion_matrix"} == noted[attributes.TRAINING].keys()
 
 
-def test_a_trial_that_learned_from_few_samples_is_judged_by_these(tmp_path: Path) -> None:
+def test_a_trial_that_learned_from_few_samples_is_judged_by_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[int] = []  # so many samples chose the constant answer that the network is held against
+
+    def best_constant(loss: Any, dataset: Any, *rest: Any) -> Any:
+        answered.append(len(dataset.training))
+        return assessment.best_constant(loss, dataset, *rest)
+
+    monkeypatch.setattr(trainable_worker, "best_constant", best_constant)
     results = studies.create(tmp_path, space={"data_fraction": 0.1, "depth": 1}, budget={"trials": 1})
     studies.work(results)
     rebuilt = rebuild(results)
@@ -68,7 +79,7 @@ def test_a_trial_that_learned_from_few_samples_is_judged_by_these(tmp_path: Path
     assert isinstance(worker, TrainableWorker)
     part = worker.dataset.training
     rows = order(rebuilt.member.recipe.seed, 0, len(part), 0.1)
-    assert len(rows) == 9
+    assert answered == [len(rows)] == [9]
     outputs = predict(rebuilt.member.module, part.gather(rows))
     loss = torch.nn.functional.cross_entropy(outputs, part.targets[rows])
     assert results.trial(0).attributes[attributes.TRAINING]["loss"] == pytest.approx(float(loss), rel=1e-4)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import SQLStorage
+from tests.tuner import studies
+from tuner import study
+from tuner.amending import amend
+from tuner.errors import UsageError
+from tuner.results import Results
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'tuner.db'}"
+
+
+def amended(folder: Path, **changes: Any) -> Results:
+    return amend("quick", storage=url(folder), **changes)
+
+
+def budgets(folder: Path) -> tuple[int | None, int | None]:
+    """What workers go by, and what the spec says."""
+    results = study.load("quick", storage=url(folder))
+    assert results.spec is not None
+    return results.storage.get_budget(results.study_id), results.spec.budget.trials
+
+
+@pytest.mark.parametrize(
+    ("ours", "budget", "patience"),
+    [
+        ({"settings": ["budget.patience=9"]}, 11, 9),
+        ({"settings": ["space.width=8..512", "budget.patience=9"]}, 11, 9),
+        ({"trials": 20}, 20, None),
+        ({"add": 2}, 13, None),
+    ],
+)
+def test_what_two_change_at_the_same_time_is_changed_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: dict[str, Any], budget: int, patience: int | None
+) -> None:
+    studies.create(tmp_path)
+    amend_study = SQLStorage.amend_study
+
+    def later(storage: SQLStorage, study_id: int, change: Any) -> None:
+        monkeypatch.setattr(SQLStorage, "amend_study", amend_study)
+        amended(tmp_path, add=5)
+        amended(tmp_path, settings=["budget.target=0.99"])
+        storage.amend_study(study_id, change)
+
+    monkeypatch.setattr(SQLStorage, "amend_study", later)
+    spec = amended(tmp_path, **ours).spec
+    assert spec is not None
+    assert (spec.budget.target, spec.budget.patience) == (0.99, patience)
+    assert budgets(tmp_path) == (budget, budget)
+
+
+def test_a_budget_that_nobody_speaks_of_stays(tmp_path: Path) -> None:
+    results = studies.create(tmp_path)
+    results.storage.set_budget(results.study_id, 50)
+    amended(tmp_path, settings=["budget.target=0.99"])
+    assert budgets(tmp_path)[0] == 50
+    file = tmp_path / "quick.toml"
+    file.write_text('search.sampler = "random"\ndata = {source = "iris", target = "species"}\ntraining.epochs = 6\n')
+    amended(tmp_path, source=str(file))
+    assert budgets(tmp_path)[0] == 50
+    file.write_text(file.read_text() + "budget.trials = 60\n")
+    amended(tmp_path, source=str(file))
+    assert budgets(tmp_path) == (60, 60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trials": 1}, "--trials 1: study 'quick' has 2 trials already; --add N gives it N more"),
+        ({"settings": ["budget.trials=1"]}, "[budget] trials = 1: study 'quick' has 2 trials already; --add N gives"),
+    ],
+)
+def test_a_budget_below_what_has_begun_is_refused_whichever_way_it_is_written(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    results = studies.create(tmp_path)
+    results.storage.claim(results.study_id, 2)
+    with pytest.raises(UsageError) as caught:
+        amended(tmp_path, **changes)
+    assert str(caught.value).startswith(said)
+    assert budgets(tmp_path) == (6, 6)
+
+
+def test_a_device_that_is_not_there_changes_nothing_and_another_takes_its_place(tmp_path: Path) -> None:
+    studies.create(tmp_path, training={"epochs": 2, "device": "cuda"})
+    with pytest.raises(UsageError, match="cuda:9"):
+        study.resume("quick", settings=["training.device=cuda:9"], storage=url(tmp_path))
+    spec = study.load("quick", storage=url(tmp_path)).spec
+    assert spec is not None
+    assert spec.training.device == "cuda"
+    results = study.resume("quick", settings=["training.device=cpu"], workers=1, storage=url(tmp_path))
+    assert results.status().counts["finished"] > 0
+
+
+def test_the_timeout_of_a_run_is_not_stored(tmp_path: Path) -> None:
+    studies.create(tmp_path, training={"epochs": 2})
+    results = study.resume("quick", timeout="0.001s", workers=1, storage=url(tmp_path))
+    assert results.status().stopped == "time is up"
+    spec = study.load("quick", storage=url(tmp_path)).spec
+    assert spec is not None
+    assert spec.budget.timeout is None
+    assert study.resume("quick", workers=1, storage=url(tmp_path)).status().stopped == "budget spent"
