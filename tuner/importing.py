@@ -133,4 +133,6 @@ def _line_in(began: SearchBegan, path: Path) -> int:
 
 def _not_imported(name: str, error: BaseException) -> ObjectiveError:
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, SystemExit):
+        what += '; it gets no arguments here: what needs them, or ends it, belongs under `if __name__ == "__main__":`'
     return ObjectiveError(f"{name} cannot be imported: {what}", traceback=failures.own_traceback(error))

@@ -238,7 +238,10 @@ def test_a_callback_that_is_not_there_is_refused(tmp_path: Path, mine: Path) -> 
     [
         ("raise ValueError('broken')", "broken.py cannot be imported: ValueError: broken"),
         ("def objective(trial)\n", "broken.py cannot be imported: SyntaxError"),
-        ("import sys; sys.exit(3)", "broken.py cannot be imported: SystemExit: 3"),
+        (
+            "import sys; sys.exit(3)",
+            "broken.py cannot be imported: SystemExit: 3; it gets no arguments here: what",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_imported_says_why(tmp_path: Path, text: str, line: str) -> None:

@@ -79,9 +79,8 @@ def _hint_next(results: Results, status: Status, storage: str | None) -> None:
             (again("trials", name, "--sort", "value", "--limit", "10", storage=storage), "the ten best"),
         ]
         if results.spec is not None and not results.spec.confirms:
-            steps.append(
-                (again("confirm", name, storage=storage), "how much of it is luck: new seeds, then the test part")
-            )
+            then = ", then the test part" if attributes.VERDICT in best.attributes else ""  # a function has none
+            steps.append((again("confirm", name, storage=storage), f"how much of it is luck: new seeds{then}"))
         keeps_none = results.spec is not None and not results.spec.model.keep_as
         if keeps_none and best.attributes.get(attributes.NETWORK_PARAMETERS):
             steps.append((again("keep", name, storage=storage), "keep its network, to predict with"))

@@ -23,6 +23,7 @@ from tuner.models.warm_start import WarmStart
 from tuner.preparation import check_data
 from tuner.search import strategies
 from tuner.training import Cohort
+from tuner.workers.overtime import told_when_over
 from tuner.workers.places import Places, places
 from tuner.workers.worker import Leaving, Worker
 
@@ -143,8 +144,10 @@ class TrainableWorker(Worker):
 
     def _train(self) -> None:
         """Train the cohort one epoch, write what came of it, and let go who is done."""
+        spent = {number: running.seconds for number, running in self.running.items()}
         try:
-            results = self.cohort.epoch()
+            with told_when_over(self.spec.training.trial_timeout, spent):
+                results = self.cohort.epoch()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see _begin
             self._blame(error)
             return

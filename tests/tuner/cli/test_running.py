@@ -158,11 +158,21 @@ def test_what_an_objective_prints_is_no_result() -> None:
     assert "called" in done.stderr
 
 
+def test_what_is_left_out_of_a_script_is_told_once() -> None:
+    search = "import optuna\noptuna.create_study(study_name='its', storage='sqlite:///its.db').optimize(quick)\n"
+    Path("mine.py").write_text(OBJECTIVE + search)
+    done = tuner("start", "mine.py:quick", "--trials", "4", "--workers", "2")
+    assert done.returncode == 0
+    assert done.stderr.count("begins a search of its own and is left out") == 1
+    assert not Path("its.db").exists()
+
+
 def test_a_study_that_has_spent_its_budget_is_told_so(run: Run) -> None:
     assert tuner("start", "mine.py:quick", "--name", "mine", "--trials", "2").returncode == 0
     result = run("resume", "mine")
     assert result.exit_code == 0
     assert "study 'mine' has spent its budget; --add N gives it N trials more" in result.stderr
+    assert "how much of it is luck: new seeds\n" in result.stderr, "a function has no test part"
     assert result.stdout.startswith("mine: 2 of 2 trials done")
 
 
