@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,18 @@ from tuner.assessment import decoded_metrics
 from tuner.members import make_member
 from tuner.search import strategies
 from tuner.training import Cohort
+from tuner.training.judging import judge
+from tuner.training.network import predict
 from tuner.training.randomness import derive
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from tuner.space import Space
     from tuner.spec import Search, Training
     from tuner.trainable import Trainable
-    from tuner.training import Dataset
+    from tuner.training import Dataset, Member
+    from tuner.training.data import Feed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ class Trained:
     score: float
     """The first metric on the validation part, at the best epoch; NaN where it is never defined."""
     loss: float
-    """On the validation part, at that epoch."""
+    """The larger of its losses on the training and the validation part; NaN where it was given up."""
     diverged: bool
     pruned: bool
 
@@ -61,11 +64,9 @@ def train(
         cohort = Cohort(dataset, metrics)
         cohort.join(member)
         scores: dict[int, float] = {}
-        losses: dict[int, float] = {}
         while True:
             (result,) = cohort.epoch()
             scores[result.epoch] = result.metrics[metrics[0].name]
-            losses[result.epoch] = result.validation_loss
             if result.diverged or result.stopped or result.finished:
                 break
             if prune is not None and prune(scores[result.epoch], result.epoch):
@@ -76,10 +77,18 @@ def train(
         params=params,
         epochs=result.epoch,
         score=scores[result.best_epoch or result.epoch],
-        loss=losses[result.best_epoch or result.epoch],
+        loss=_larger_loss(member, dataset) if result.stopped or result.finished else math.nan,
         diverged=result.diverged,
         pruned=not (result.diverged or result.stopped or result.finished),
     )
+
+
+def _larger_loss(member: Member, dataset: Dataset) -> float:
+    def outputs(feeds: Sequence[Feed]) -> Tensor:
+        return predict(member.module, feeds).unsqueeze(0)
+
+    parts = (dataset.training, dataset.validation)
+    return max(float(judge(outputs, part, member.loss, [])[0]) for part in parts)
 
 
 def tune(

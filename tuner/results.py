@@ -168,7 +168,8 @@ class Results:
     def best(self, limit: int = 1) -> list[TrialRow]:
         """Return the best finished trials, best first; of several metrics, the Pareto front. Only feasible ones count.
 
-        Of those with equal values, the one with the lowest validation loss is the best.
+        Of those with equal values, the one is the best whose losses, on the training and on the validation part, are
+        low: the larger of the two counts, for on few samples either may be low by luck.
 
         Raises:
             NoFinishedTrialError: when no trial has finished, or none that keeps to the constraints.
@@ -295,7 +296,7 @@ class Results:
         rest = [row for row in rows if not _comparable(read(row))]
         best_first = sort in {"value", self.metric_names[0]} and self.directions[0] == "maximize"
         if sort in {"value", *self.metric_names}:
-            held.sort(key=_validation_loss)
+            held.sort(key=_larger_loss)
         try:
             held.sort(key=read, reverse=best_first != descending)  # what is equal stays in its order
         except TypeError:
@@ -348,10 +349,11 @@ def _state(trial: FrozenTrial, *, abandoned: bool) -> str:
     return {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
 
 
-def _validation_loss(row: TrialRow) -> float:
-    validation = row.attributes.get(attributes.VALIDATION)
-    loss = validation.get("loss") if isinstance(validation, dict) else None
-    return loss if isinstance(loss, float) and not math.isnan(loss) else math.inf
+def _larger_loss(row: TrialRow) -> float:
+    parts = [row.attributes.get(part) for part in (attributes.TRAINING, attributes.VALIDATION)]
+    losses = [part.get("loss") if isinstance(part, dict) else None for part in parts]
+    known = [loss for loss in losses if isinstance(loss, float) and not math.isnan(loss)]
+    return max(known) if len(known) == len(losses) else math.inf
 
 
 def _is_row(line: Any, length: int) -> bool:
