@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 LOGGERS = ("tuner", "tuner.notes", "storage", "objectives")
+
+
+def pytest_configure() -> None:
+    """Processes that tests start heed Ctrl-C and a hang-up, also where the tests run under nohup or behind &."""
+    for number, heeded in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, heeded)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
