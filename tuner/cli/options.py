@@ -58,10 +58,11 @@ def version_option(command: F) -> F:
 def _complete_study(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from storage import StorageError
     from tuner import study
+    from tuner.errors import TunerError
 
     try:
         known = study.names(storage=ctx.params.get("storage"))
-    except StorageError:  # there is none yet, say
+    except (StorageError, TunerError):  # there is none yet, say
         return []
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
