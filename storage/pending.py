@@ -23,6 +23,10 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(self.trials or self.attrs)
 
+    def leased(self) -> Pending:
+        """Return the changes of trials that are leased, which a token guards: only these may be written twice."""
+        return Pending(trials={i: entry for i, entry in self.trials.items() if entry.token is not None})
+
     def before(self, later: Pending) -> Pending:
         """Return both as one; where both say something, the later one counts. Neither is changed."""
         trials = dict(self.trials)
@@ -63,7 +67,7 @@ class NotYetOnDisk:
 
     def written(self, changes: Pending, *, on_disk: bool, connection: int) -> None:
         """Take note of what was committed just now; with ``on_disk`` that and all before it is safe."""
-        now = time.monotonic()
+        now, changes = time.monotonic(), changes.leased()
         if on_disk:
             self._recent, self._earlier = Pending(), Pending()
         elif not self._recent:

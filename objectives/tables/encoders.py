@@ -188,6 +188,11 @@ class DateEncoder(Encoder):
 
 
 def finite_numbers(series: pl.Series, style: NumberStyle, *, where: str) -> pl.Series:
+    """Return a column ``[N]`` as numbers, null where it says none.
+
+    Raises:
+        DataError: when some are infinite.
+    """
     numbers = as_numbers(series, style)
     infinite = int(numbers.is_infinite().fill_null(False).sum())
     if infinite:
@@ -207,9 +212,11 @@ def _require_readable(series: pl.Series, parsed: pl.Series, what: str, where: st
 
 
 def days(dates: pl.Series) -> pl.Series:
+    """Return dates ``[N]`` as days since 1970."""
     return dates.dt.timestamp("us").cast(pl.Float64) / _MICROSECONDS_A_DAY
 
 
 def cycle_of(dates: pl.Series, cycle: str) -> pl.Series:
+    """Return where in one of the :data:`CYCLES` dates ``[N]`` are: the month from 1, say."""
     part = {"month": dates.dt.month, "weekday": dates.dt.weekday, "hour": dates.dt.hour}[cycle]()
     return part.cast(pl.Float64)

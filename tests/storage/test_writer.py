@@ -19,7 +19,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import DuplicatedStudyError
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from sqlalchemy import create_engine, make_url
 
 import storage as st
@@ -275,6 +275,16 @@ def test_of_two_studies_of_one_name_created_at_once_one_is_refused_as_such(worke
         thread.join()
     engine.dispose()
     assert [str(error) for error in found] == ["there is a study 'same' already; choose another name, or resume it"]
+
+
+def test_what_no_lease_guards_is_not_written_again(worker: Open) -> None:
+    storage = worker()
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE])
+    optuna_s = storage.create_new_trial(study_id, create_trial(state=TrialState.WAITING))
+    with storage.batch():
+        storage.set_trial_user_attr(optuna_s, "a", 1)
+        storage.study_checkpoints(study_id)  # writes what is pending, without waiting for the disk
+        assert not storage._writer.not_yet_on_disk
 
 
 def test_a_writer_is_idle_once_all_is_written(worker: Open) -> None:
