@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from objectives.tables import Table
+from objectives.tables.options import TableData
+from objectives.tables.preparing import PreparedTable, prepare_table
 from tuner.sections import validate
 
 
@@ -62,3 +64,20 @@ def messy(rows: int = 400, *, seed: int = 0) -> pl.DataFrame:
         for value, noise in zip(signal, generator.normal(0, 0.3, rows), strict=True)
     ]
     return pl.DataFrame(columns)
+
+
+def prepare(frame: pl.DataFrame, folder: Path, *, task: str = "auto", seed: int = 0, **data: Any) -> PreparedTable:
+    """Write a frame to a file, and prepare it as a study would; the last column is the target."""
+    path = folder / "table.parquet"
+    frame.write_parquet(path)
+    return prepare_table(TableData(source=str(path), **({"target": frame.columns[-1]} | data)), task=task, seed=seed)
+
+
+def marked(frame: pl.DataFrame) -> pl.DataFrame:
+    """With a number that tells each row apart, so that parts can be compared."""
+    return frame.select(pl.Series("mark", np.random.default_rng(9).normal(size=frame.height)), pl.all())
+
+
+def marks(table: PreparedTable, part: str) -> set[float]:
+    """The numbers of a part's rows, of a table that was :func:`marked`."""
+    return set(np.round(table.parts[part].inputs[:, table.preprocessing.features.index("mark")], 5).tolist())

@@ -61,3 +61,14 @@ def make_worker(
 def usual_trial(space: Space) -> FixedTrial:
     """Return a trial of the usual configuration of the space."""
     return FixedTrial(usual_configuration(space))
+
+
+def curves(results: Results) -> dict[int, list[dict[str, float]]]:
+    """Every trial's epochs, less the time they took."""
+    return {
+        row.number: [
+            {name: score for name, score in epoch.scores.items() if name != "seconds"}
+            for epoch in results.epochs(row.number)
+        ]
+        for row in results.trials()
+    }

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from tests.tuner import studies
 from tests.tuner.training.making import blobs, member, mlp
-from tests.tuner.workers.test_worker import curves
 from tuner import attributes
 from tuner.results import Results
 from tuner.training import Cohort, vmapped
@@ -64,8 +63,8 @@ def test_a_cohort_that_is_too_large_is_halved_and_no_epoch_is_lost_or_counted_tw
     assert "8 trials at once ran out of memory: 4 go on" in caplog.text
     assert {row.state for row in crowded.trials()} == {"finished"}
     assert [row.number for row in crowded.trials()] == list(range(8))
-    for number, curve in curves(roomy).items():
-        assert [pytest.approx(epoch, rel=1e-4, abs=1e-6) for epoch in curve] == curves(crowded)[number]
+    for number, curve in studies.curves(roomy).items():
+        assert [pytest.approx(epoch, rel=1e-4, abs=1e-6) for epoch in curve] == studies.curves(crowded)[number]
 
 
 def test_a_trial_that_is_too_large_alone_is_told_as_pruned_and_the_others_have_their_places_back(
