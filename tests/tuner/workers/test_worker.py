@@ -11,6 +11,7 @@ import optuna
 import pytest
 import torch
 
+from storage import open_storage
 from tests.tuner import studies
 from tuner import assessment, attributes, study
 from tuner.errors import ObjectiveError, StudyConflictError
@@ -141,6 +142,25 @@ def test_a_function_that_runs_too_long_is_interrupted_and_the_study_goes_on(tmp_
     failure = results.trial(1).attributes[attributes.FAILURE]
     assert failure == {"class": attributes.TIMED_OUT, "reason": "longer than trial_timeout = 0.3 s"}
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_trial_given_back_while_a_worker_looks_for_work_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = studies.create(tmp_path, budget={"trials": 2})
+    other = open_storage(str(results.storage.database.url))
+    (claim,) = other.claim(results.study_id, 1)
+    count = results.storage.open_trials
+
+    def open_trials(study_id: int) -> int:
+        other.release([claim.trial_id])  # now, between the claim that found nothing and this look
+        return count(study_id)
+
+    monkeypatch.setattr(results.storage, "open_trials", open_trials)
+    assert studies.work(results) == "budget spent"
+    assert results.storage.get_trial(claim.trial_id).state.is_finished()
+    assert [row.number for row in results.trials()] == [0, 1]
+    other.close()
 
 
 def test_several_metrics_give_a_pareto_front(tmp_path: Path) -> None:
