@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from storage import bulk, direct, schema
 from storage.bulk import Changes, Guard, Target
 from storage.direct import Command, Shortcut
 from storage.reading import chunks, stored_report, stored_value, to_utc
+from storage.trial import copy_trial
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -90,6 +92,10 @@ class HeldTrial:
         """Return the trial as it is now, for a caller who will change it (Optuna's Trial does)."""
         return copy_trial(self._trial)
 
+    def system_attrs(self) -> dict[str, Any]:
+        """Return the attributes as they are now, in a dictionary of the caller's."""
+        return dict(self._trial._system_attrs)
+
     def set_param(self, name: str, value: float, distribution: BaseDistribution) -> None:
         self._shared = None
         self._trial.params[name] = distribution.to_external_repr(value)
@@ -126,18 +132,6 @@ class HeldTrial:
         self._trial.intermediate_values = kept
 
 
-def copy_trial(trial: FrozenTrial) -> FrozenTrial:
-    """Return a copy with containers of its own; what lies in them is shared and never changed."""
-    copied = FrozenTrial.__new__(FrozenTrial)
-    copied.__dict__.update(trial.__dict__)
-    copied._params = dict(trial._params)
-    copied._distributions = dict(trial._distributions)
-    copied._user_attrs = dict(trial._user_attrs)
-    copied._system_attrs = dict(trial._system_attrs)
-    copied.intermediate_values = dict(trial.intermediate_values)
-    return copied
-
-
 def write(database: Database, connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[set[int], set[int]]:
     """Write what is pending and return the trials whose lease was lost, and those found finished.
 
@@ -159,7 +153,7 @@ def shortcut(pending: Callable[[], Mapping[int, Unwritten]], *, durable: bool) -
         changes = pending()
         tokens = {trial_id: entry.token for trial_id, entry in changes.items() if entry.token is not None}
         fence = {"trials": direct.array(tokens), "tokens": direct.array(tokens.values()), "all": len(tokens)}
-        guard = Guard(query=_LOCK_ALL_HELD if durable else _LOCK_ALL_HELD_LAZILY, values=fence)
+        guard = Guard(query=_lock_all_held(durable, alone=len(tokens) == 1), values=fence)
         return (bulk.all_at_once(_changes(changes), guard),)
 
     return Shortcut(commands=commands, result=lambda rows: (set(), set()) if rows[0][0] else None)
@@ -227,24 +221,27 @@ _ALONE = (
 )
 _WITH_TOKEN = _ALONE.add_columns(_leases.c.token).join_from(_trials, _leases, _leases.c.trial_id == _trials.c.trial_id)
 
-# A row that another transaction holds is waited for and looked at again as that one left it: what counts is what
-# is true once all are locked. The ids are there thrice because PostgreSQL cannot guess that they are few.
-_LOCK_ALL_HELD = """
-    SELECT count(*) = %(all)s AS holds FROM (
-        SELECT trials.trial_id
-        FROM unnest(CAST(%(trials)s AS integer[]), CAST(%(tokens)s AS bigint[])) AS mine(trial_id, token)
-        JOIN tuner_leases ON tuner_leases.trial_id = mine.trial_id AND tuner_leases.token = mine.token
-        JOIN trials ON trials.trial_id = mine.trial_id
-        WHERE trials.trial_id = ANY(CAST(%(trials)s AS integer[]))
-          AND tuner_leases.trial_id = ANY(CAST(%(trials)s AS integer[]))
-          AND trials.state IN ('RUNNING', 'WAITING')
-        ORDER BY trials.trial_id
-        FOR UPDATE OF trials, tuner_leases
-    ) AS held
-"""
-_LOCK_ALL_HELD_LAZILY = _LOCK_ALL_HELD.replace(
-    "AS holds", "AND set_config('synchronous_commit', 'off', true) = 'off' AS holds"
-)  # as engine's SET LOCAL: until the statement's own transaction has ended
+
+@functools.cache
+def _lock_all_held(durable: bool, *, alone: bool) -> str:
+    # A row that another transaction holds is waited for and looked at again as that one left it: what counts is what
+    # is true once all are locked. The ids are there thrice because PostgreSQL cannot guess that they are few.
+    among = bulk.among("CAST(%(trials)s AS integer[])", alone=alone)
+    # as engine's SET LOCAL: until the statement's own transaction has ended
+    lazily = "" if durable else " AND set_config('synchronous_commit', 'off', true) = 'off'"
+    return f"""
+        SELECT count(*) = %(all)s{lazily} AS holds FROM (
+            SELECT trials.trial_id
+            FROM unnest(CAST(%(trials)s AS integer[]), CAST(%(tokens)s AS bigint[])) AS mine(trial_id, token)
+            JOIN tuner_leases ON tuner_leases.trial_id = mine.trial_id AND tuner_leases.token = mine.token
+            JOIN trials ON trials.trial_id = mine.trial_id
+            WHERE trials.trial_id = {among}
+              AND tuner_leases.trial_id = {among}
+              AND trials.state IN ('RUNNING', 'WAITING')
+            ORDER BY trials.trial_id
+            FOR UPDATE OF trials, tuner_leases
+        ) AS held
+    """  # noqa: S608 nothing in it comes from outside
 
 
 def _lock(connection: Connection, pending: Mapping[int, Unwritten]) -> tuple[list[int], set[int], set[int]]:

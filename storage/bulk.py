@@ -15,7 +15,7 @@ from storage import direct
 from storage.direct import Command
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, Connection, Dialect, Table
     from sqlalchemy.sql.dml import Insert, Update
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -57,16 +57,28 @@ def write(connection: Connection, changes: Changes) -> None:
             direct.execute(connection, command)
         return
     for target, rows in changes:
-        if target.exists:
-            (key,) = target.keys
-            names = ["of_" + name if name == key else name for name in target.columns]
-            connection.execute(_update(target), _named(names, rows))
+        make = _update if target.exists else _upsert
+        statement = make(connection.dialect.name, target)
+        if connection.dialect.name == "sqlite":
+            direct.execute_many(connection, _sql(statement, connection.dialect, target), rows)
         else:
-            connection.execute(_upsert(connection.dialect.name, target), _named(target.columns, rows))
+            connection.execute(statement, [dict(zip(_names(target), row, strict=True)) for row in rows])
 
 
-def _named(names: Sequence[str], rows: list[Row]) -> list[dict[str, Any]]:
-    return [dict(zip(names, row, strict=True)) for row in rows]
+def _names(target: Target) -> list[str]:
+    """Return what the statements call the values of a row: SQLAlchemy keeps the names of updated columns to itself."""
+    return ["of_" + name if target.exists and name in target.keys else name for name in target.columns]
+
+
+@functools.lru_cache(maxsize=64)
+def _sql(statement: Insert | Update, dialect: Dialect, target: Target) -> direct.Many:
+    """Return a statement as the driver takes it: SQLAlchemy's own work on each row costs more than the row."""
+    compiled = statement.compile(dialect=dialect)
+    names = _names(target)
+    places = [names.index(name) for name in compiled.positiontup or ()]
+    types = [target.table.c[target.columns[place]].type for place in places]
+    convert = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in types]
+    return direct.Many(statement=str(compiled), places=places, convert=convert)
 
 
 @functools.lru_cache(maxsize=64)
@@ -83,7 +95,7 @@ def _upsert(dialect: str, target: Target) -> Insert:
 
 
 @functools.lru_cache(maxsize=64)
-def _update(target: Target) -> Update:
+def _update(_: str, target: Target) -> Update:
     (key,) = target.keys
     values: dict[str, Any] = {name: bindparam(name) for name in target.columns if name != key}
     return update(target.table).where(target.table.c[key] == bindparam("of_" + key)).values(values)
@@ -103,17 +115,29 @@ def _command(changes: Changes, guard: str, guarding: Mapping[str, Any], *, anew:
     for place, (target, rows) in enumerate(changes):
         for name, column in zip(target.columns, zip(*rows, strict=True), strict=True):
             values[f"{name}{place}"] = _array(target.table.c[name], column)
-    return Command(statement=_all_at_once(tuple(target for target, _ in changes), guard, anew), values=values)
+    alone = all(len(rows) == 1 for target, rows in changes if target.exists)
+    return Command(statement=_all_at_once(tuple(target for target, _ in changes), guard, anew, alone), values=values)
 
 
 @functools.lru_cache(maxsize=256)
-def _all_at_once(targets: tuple[Target, ...], guard: str, anew: bool) -> str:
-    """Return one statement that takes the rows of each target as an array for each column."""
-    parts = "".join(f", part{place} AS ({_part(target, place, anew)})" for place, target in enumerate(targets))
+def _all_at_once(targets: tuple[Target, ...], guard: str, anew: bool, alone: bool) -> str:
+    """Return one statement that takes the rows of each target as an array for each column.
+
+    ``alone``: of the targets whose rows exist, one row each.
+    """
+    parts = "".join(f", part{place} AS ({_part(target, place, anew, alone)})" for place, target in enumerate(targets))
     return f"WITH guard AS MATERIALIZED ({guard}){parts} SELECT holds FROM guard"  # noqa: S608
 
 
-def _part(target: Target, place: int, anew: bool) -> str:
+def among(array: str, *, alone: bool) -> str:
+    """Return what an id is equal to that is in the array, or ``alone`` in it.
+
+    Of one, PostgreSQL knows without planning anew that it is one, which saves a third of its work.
+    """
+    return f"({array})[1]" if alone else f"ANY({array})"
+
+
+def _part(target: Target, place: int, anew: bool, alone: bool) -> str:
     # Every name in it is the schema's.
     table, columns = target.table.name, ", ".join(target.columns)
     arrays = {name: f"CAST(%({name}{place})s AS {_type(target.table.c[name])}[])" for name in target.columns}
@@ -123,7 +147,7 @@ def _part(target: Target, place: int, anew: bool) -> str:
         assigned = ", ".join(f"{name} = r.{name}" for name in updated)
         (key,) = target.keys
         # The ids a second time: PostgreSQL cannot guess that r is short, and would read the whole table.
-        few = f"{table}.{key} = ANY({arrays[key]})"
+        few = f"{table}.{key} = {among(arrays[key], alone=alone)}"
         return f"UPDATE {table} SET {assigned} FROM {rows} WHERE {table}.{key} = r.{key} AND {few} AND {_GUARD}"  # noqa: S608
     insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows} WHERE {_GUARD}"  # noqa: S608
     if anew and target.once:  # a fifth less work

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from storage import buffer, leases, postgresql, schema, studies
-from storage.buffer import Unwritten, copy_trial, to_json
+from storage.buffer import Unwritten, to_json
 from storage.cache import StudyCache
 from storage.direct import Command, Row, Shortcut
 from storage.errors import LeaseLostError
@@ -17,6 +17,7 @@ from storage.leases import Losses, New, Terms
 from storage.progress import Progress
 from storage.reading import load_trials
 from storage.records import Amended, Claim, WorkerRecord
+from storage.trial import StoredTrial, copy_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -360,7 +361,7 @@ def _one(rows: list[Row]) -> tuple[int, int] | None:
 
 
 def _new_trial(trial_id: int, number: int, begun: datetime | None) -> FrozenTrial:
-    return FrozenTrial(
+    return StoredTrial(
         number=number,
         state=TrialState.RUNNING,
         value=None,

@@ -1,4 +1,4 @@
-"""Hot statements straight on PostgreSQL's driver, and whole transactions in one round trip.
+"""Hot statements straight on the driver, and whole transactions in one round trip of PostgreSQL's.
 
 SQLAlchemy's own work costs more than most of these statements. They are text in the driver's style,
 ``%(name)s``, which the driver prepares once it has seen them a few times.
@@ -29,6 +29,15 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Many:
+    """A statement that is executed with many rows."""
+
+    statement: str
+    places: Sequence[int]  # of a row's values, in the order in which the statement takes them
+    convert: Sequence[Callable[[Any], Any] | None]  # each as the driver takes it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shortcut(Generic[T]):
     """The common case of a unit of work as one transaction that needs no answer on its way.
 
@@ -50,6 +59,19 @@ def fetch(connection: Connection, statement: str, values: Mapping[str, Any]) -> 
 def execute(connection: Connection, command: Command) -> Any:
     """Execute a command and return the driver's cursor."""
     return connection.connection.driver_connection.execute(command.statement, command.values)  # type: ignore[union-attr]
+
+
+def execute_many(connection: Connection, many: Many, rows: Sequence[Row]) -> None:
+    """Execute a statement with each of the rows."""
+    columns = list(zip(*rows, strict=True))
+    taken = [
+        columns[place] if convert is None else map(convert, columns[place])
+        for place, convert in zip(many.places, many.convert, strict=True)
+    ]
+    with driver_errors(connection, many.statement):
+        cursor = connection.connection.cursor()
+        cursor.executemany(many.statement, list(zip(*taken, strict=True)))
+        cursor.close()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from storage import schema
 from storage.schema import ReportType, ValueType
+from storage.trial import StoredTrial
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select, Table
@@ -122,7 +123,7 @@ def _load(connection: Connection, which: ColumnElement[bool], belongs: Any) -> l
 def _build(head: _Row, values: _Rows, params: _Rows, users: _Rows, systems: _Rows, reports: _Rows) -> FrozenTrial:  # noqa: PLR0917
     trial_id, number, state, start, complete = head
     distributions = {name: to_distribution(text) for _, name, _, text in params}
-    return FrozenTrial(
+    return StoredTrial(
         number=number,
         state=TrialState(state),
         value=None,

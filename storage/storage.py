@@ -329,7 +329,7 @@ class SQLStorage(Coordination, BaseStorage):
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         with self._memory:
             held = self._held.get(trial_id)
-            return (self.get_trial(trial_id) if held is None else held.snapshot()).system_attrs
+            return self.get_trial(trial_id).system_attrs if held is None else held.system_attrs()
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         return self.database.read(lambda c: queries.trial_id_of(c, study_id, trial_number))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 import storage as st
 from tests.storage.conftest import commits
@@ -148,6 +150,21 @@ def test_snapshots_do_not_change_under_the_reader(worker: Open) -> None:
     storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
     assert before[0].intermediate_values == {}
     assert before[0].state is TrialState.RUNNING
+
+
+def test_the_trials_that_a_person_gets_are_their_own_and_optunas(worker: Open) -> None:
+    storage = worker()
+    study = optuna.create_study(storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    study.trials[0].params["x"] = -1.0
+    told = study.tell(study.ask(fixed_distributions={"x": FloatDistribution(0, 1)}), 0.5)
+    told.user_attrs["mine"], told.values = {}, [2.0]
+    stored = storage.get_all_trials(study._study_id, deepcopy=False)
+    assert [trial.params["x"] >= 0 for trial in stored] == [True] * 3
+    assert (stored[2].user_attrs, stored[2].values) == ({}, [0.5])
+    for trial in (told, *study.trials, copy.copy(stored[0]), pickle.loads(pickle.dumps(stored[0]))):
+        assert type(trial) is FrozenTrial
+    assert pickle.loads(pickle.dumps(stored)) == stored == study.trials
 
 
 def test_a_finished_trial_is_read_once(worker: Open) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import binascii
 import bisect
+import copy
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -46,7 +47,7 @@ def at_scale(pruner: BasePruner) -> BasePruner:
     if twin is None:
         return pruner
     made: BasePruner = twin.__new__(twin)
-    made.__dict__.update(pruner.__dict__)
+    made.__dict__.update(copy.deepcopy(pruner.__dict__))
     if isinstance(made, PatientPruner) and made._wrapped_pruner is not None:
         made._wrapped_pruner = at_scale(made._wrapped_pruner)
     return made
@@ -119,20 +120,32 @@ class IndexedPercentilePruner(_Indexed, PercentilePruner):
         step = trial.last_step
         if curves.completed == 0 or curves.completed < self._n_startup_trials or step is None:
             return False
-        if step < self._n_warmup_steps or not percentile._is_first_in_interval_step(
-            step, trial.intermediate_values.keys(), self._n_warmup_steps, self._interval_steps
-        ):
+        if step < self._n_warmup_steps or not self._is_due(step, trial):
             return False
         maximize = study.direction is StudyDirection.MAXIMIZE
-        known = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
-        if not known:
+        best = _best(trial.intermediate_values.values(), maximize)
+        if best is None:
             return True
-        best = max(known) if maximize else min(known)
         q = 100 - self._percentile if maximize else self._percentile
         bar = curves.percentile(step, q, self._n_min_trials)
         if math.isnan(bar):
             return False
         return best < bar if maximize else best > bar
+
+    def _is_due(self, step: int, trial: FrozenTrial) -> bool:
+        if self._interval_steps == 1:  # every step is
+            return True
+        steps = trial.intermediate_values.keys()
+        return percentile._is_first_in_interval_step(step, steps, self._n_warmup_steps, self._interval_steps)
+
+
+def _best(values: Collection[float], maximize: bool) -> float | None:
+    """Return the best of the values that are numbers, if any is."""
+    if math.isnan(sum(values)):
+        values = [value for value in values if not math.isnan(value)]
+    if not values:
+        return None
+    return max(values) if maximize else min(values)
 
 
 class IndexedMedianPruner(IndexedPercentilePruner, MedianPruner):
