@@ -138,11 +138,15 @@ def candidate_columns(found: Confirmation) -> list[Column]:
 
 
 def tested_columns(found: Confirmation) -> list[Column]:
-    """Return what the chosen trial scores on the test part."""
-    return [
+    """Return what the chosen trial scores on the test part: a network alone, and all of its seeds together."""
+    columns = [
         Column(title="on the test part", cells=list(found.test), left=True),
-        Column(title="score", cells=[interval(estimate) for estimate in found.test.values()], left=True),
+        Column(title="one network", cells=[interval(estimate) for estimate in found.test.values()], left=True),
     ]
+    if found.together:
+        cells = [interval(found.together[name]) if name in found.together else "–" for name in found.test]
+        columns.append(Column(title=f"its {len(found.trainings)} together", cells=cells, left=True))
+    return columns
 
 
 def confirmed_told(one: Candidate, name: str) -> str:

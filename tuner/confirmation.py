@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,11 @@ class Confirmation:
     test_samples: int
     looks: int
     """How often the test part of this study has been looked at, this time included."""
+    trainings: Sequence[int] = ()
+    """The trials in :attr:`trials_in` of the chosen one that came to their end."""
+    together: Estimates = field(default_factory=dict)
+    """What the networks of :attr:`trainings` score on the test part as one ensemble, of which there is one score: the
+    interval covers other test samples alone. Empty where there is no test part, or they cannot be combined."""
 
     @property
     def chosen(self) -> Candidate:
@@ -114,6 +119,8 @@ class Confirmation:
             "test": {name: estimate.to_json() for name, estimate in self.test.items()},
             "test_samples": self.test_samples,
             "looks": self.looks,
+            "trainings": list(self.trainings),
+            "together": {name: estimate.to_json() for name, estimate in self.together.items()},
         }
 
     @staticmethod
@@ -126,6 +133,8 @@ class Confirmation:
             test=_estimates(values["test"]),
             test_samples=values["test_samples"],
             looks=values["looks"],
+            trainings=tuple(values.get("trainings", ())),
+            together=_estimates(values.get("together", {})),
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tuner.assessment import Decoded
     from tuner.results import TrialRow
+    from tuner.trainable import Trainable
     from tuner.training import Loss, Part
     from tuner.training.data import Feed
     from tuner.workers.running import Observer
@@ -74,14 +75,17 @@ def confirm(
     if not _run(repeated, workers, observer) and before is not None and before.asked(rows, seeds):
         return before
     judged = _judged(repeated, rows, seeds)
-    test, samples = _tested(repeated, judged[0], [row.number for row in rows], seeds)
+    ended = _ended(repeated, judged[0], [row.number for row in rows], seeds)
+    tested = _tested(repeated, ended)
     found = Confirmation(
         study=name,
         seeds=seeds,
         candidates=judged,
-        test=test,
-        test_samples=samples,
-        looks=(before.looks if before is not None else 0) + bool(test),
+        test=tested.each,
+        test_samples=tested.samples,
+        looks=(before.looks if before is not None else 0) + bool(tested.each),
+        trainings=tuple(trial.number for trial in ended),
+        together=tested.together,
     )
     results.storage.set_study_user_attr(results.study_id, attributes.CONFIRMATION, found.to_json())
     open_store(repeated.storage, repeated.study_id, stored_spec(repeated)).remove_all()
@@ -233,24 +237,34 @@ class _Networks:
 
     modules: Sequence[nn.Module]
     part: Part
-    metrics: Sequence[Decoded]
+    trainable: Trainable
     loss: Loss
 
 
-def _tested(repeated: Results, chosen: Candidate, order: Sequence[int], seeds: int) -> tuple[Estimates, int]:
-    """Return what the chosen one's networks score on the test part, and its samples; nothing where there is none."""
+@dataclass(frozen=True, kw_only=True)
+class _Tested:
+    """What they score on the test part, each by itself and together."""
+
+    each: Estimates = field(default_factory=dict)
+    together: Estimates = field(default_factory=dict)
+    samples: int = 0
+
+
+def _ended(repeated: Results, chosen: Candidate, order: Sequence[int], seeds: int) -> list[TrialRow]:
+    """Return the chosen one's trainings that came to their end."""
     start = order.index(chosen.trial) * seeds
-    ended = [trial for trial in repeated.trials()[start : start + seeds] if trial.state == "finished"]
-    networks = _networks(repeated, ended)
-    if networks is None:
-        return {}, 0
-    return _scores(networks), len(networks.part)
+    return [trial for trial in repeated.trials()[start : start + seeds] if trial.state == "finished"]
+
+
+def _tested(repeated: Results, trials: Sequence[TrialRow]) -> _Tested:
+    """Return what the trials' networks score on the test part; nothing where there is none."""
+    networks = _networks(repeated, trials)
+    return _Tested() if networks is None else _scores(networks)
 
 
 def _networks(repeated: Results, trials: Sequence[TrialRow]) -> _Networks | None:
     from optuna.trial import FixedTrial
 
-    from tuner.assessment import reported_metrics
     from tuner.fittable import Fittable
     from tuner.loading import LoadedTrainable, load_objective
     from tuner.members import trial_seed
@@ -266,34 +280,34 @@ def _networks(repeated: Results, trials: Sequence[TrialRow]) -> _Networks | None
     check_data(repeated.storage.get_study_user_attrs(repeated.study_id), spec.name, dataset)
     if dataset.test is None:
         return None
-    metrics = reported_metrics(trainable)
     if isinstance(trainable, Fittable):
         fixed = loaded.space.suggest
         modules = [
             trainable.fit(dataset, fixed(FixedTrial(dict(trial.params))), seed=trial_seed(spec, trial.number))
             for trial in trials
         ]
-        return _Networks(modules=modules, part=dataset.test, metrics=metrics, loss=trainable.loss({}))
+        return _Networks(modules=modules, part=dataset.test, trainable=trainable, loss=trainable.loss({}))
     rebuilt = [Rebuilt(repeated, spec, loaded, dataset, trial) for trial in trials]
     part = rebuilt[0].dataset.test
     assert part is not None
     return _Networks(
-        modules=[one.member.module for one in rebuilt], part=part, metrics=metrics, loss=rebuilt[0].member.loss
+        modules=[one.member.module for one in rebuilt], part=part, trainable=trainable, loss=rebuilt[0].member.loss
     )
 
 
-def _scores(networks: _Networks) -> dict[str, Estimate]:
+def _scores(networks: _Networks) -> _Tested:
     """Return the estimates of all metrics on the test part.
 
     The half width is the root of the sum of two squares: Student's for the seeds, and 1.96 standard errors of the mean
-    score for the samples, by the bootstrap.
+    score for the samples, by the bootstrap. What the networks say together is one score, without the former.
     """
     import torch
 
+    from tuner.assessment import reported_metrics
     from tuner.training.judging import judge
     from tuner.training.network import predict
 
-    part, whole = networks.part, None
+    part, whole, metrics = networks.part, None, reported_metrics(networks.trainable)
 
     def outputs(feeds: Sequence[Feed]) -> Tensor:
         nonlocal whole
@@ -302,16 +316,32 @@ def _scores(networks: _Networks) -> dict[str, Estimate]:
             whole = said
         return said
 
-    _, scores = judge(outputs, part, networks.loss, networks.metrics)
-    found = {}
-    for metric, score in zip(networks.metrics, scores, strict=True):
+    _, scores = judge(outputs, part, networks.loss, metrics)
+    joint = _joint(networks, whole)
+    each, together = {}, {}
+    for metric, score in zip(metrics, scores, strict=True):
         values = score.tolist()
         if not all(map(math.isfinite, values)):
             continue
         by_samples = 0.0 if whole is None else 1.96 * _samples_error(metric, whole, part.targets)
-        known = [width for width in (_student(values), by_samples) if width]
-        found[metric.name] = Estimate(scores=tuple(values), half_width=math.hypot(*known) if known else None)
-    return found
+        each[metric.name] = Estimate(scores=tuple(values), half_width=_half_width(_student(values), by_samples))
+        if joint is not None:
+            value = float(metric(joint, part.targets))
+            by_samples = 1.96 * _samples_error(metric, joint, part.targets)
+            together[metric.name] = Estimate(scores=(value,), half_width=_half_width(by_samples))
+    return _Tested(each=each, together=together, samples=len(part))
+
+
+def _joint(networks: _Networks, outputs: Tensor | None) -> Tensor | None:
+    """Return what several networks say together ``[1, N, …]``; ``None`` where that is nothing."""
+    if outputs is None or len(outputs) < 2 or not networks.trainable.combines:
+        return None
+    return networks.trainable.combine(outputs).unsqueeze(0)
+
+
+def _half_width(*parts: float | None) -> float | None:
+    known = [part for part in parts if part]
+    return math.hypot(*known) if known else None
 
 
 def _samples_error(metric: Decoded, outputs: Tensor, targets: Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -149,19 +149,23 @@ def stop(name: str, *, storage: str | None = None) -> int:
 def keep(
     name: str,
     *,
-    trial: int | None = None,
+    trial: int | Sequence[int] | None = None,
+    ensemble: int | None = None,
     as_name: str | None = None,
     replace: bool = False,
     storage: str | None = None,
 ) -> KeptModel:
-    """Keep the network of a trial, the chosen one by default; see :func:`tuner.models.keeping.keep`.
+    """Keep the network of a trial, the chosen one by default, or those of several as one model.
+
+    See :func:`tuner.models.keeping.keep`.
 
     Raises:
         StudyNotFoundError: when there is no study of that name.
     """
     from tuner.models.keeping import keep
 
-    return keep(load(name, storage=storage), trial=trial, name=as_name, replace=replace)
+    trials = [] if trial is None else [trial] if isinstance(trial, int) else list(trial)
+    return keep(load(name, storage=storage), trials=trials, ensemble=ensemble, name=as_name, replace=replace)
 
 
 def start(
@@ -396,4 +400,4 @@ def _keep_best(results: Results) -> None:
     kept = keep_best(results)
     if kept is not None:
         use = "" if kept.no_predictions else f": `tuner predict {shlex.quote(kept.name)} DATA` lets it answer new data"
-        notes.info("the network of trial %d is kept as model '%s'%s", kept.trial, kept.name, use)
+        notes.info("the network of trial %d is kept as model '%s'%s", kept.trials[0], kept.name, use)

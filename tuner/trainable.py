@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -176,6 +177,25 @@ class Trainable(ABC):
         """Return what the network says of a batch ``[B, …]``: its outputs, or what is made by calling it repeatedly."""
         outputs: Tensor = module(*inputs)
         return outputs
+
+    @property
+    def combines(self) -> bool:
+        """Whether several networks can answer together: not with sequences, unless there is a :meth:`combine` for it.
+
+        Nor where a network answers nothing by itself.
+        """
+        own = type(self).combine is not Trainable.combine
+        return not self.no_predictions and (own or self.metrics()[0].task != "sequence")
+
+    def combine(self, outputs: Tensor) -> Tensor:
+        """Return what several networks that gave ``[M, N, …]`` say together, as outputs ``[N, …]`` of one.
+
+        Of classes that is the logarithm of the mean of their probabilities, of numbers the mean (a linear opinion pool,
+        Stone 1961).
+        """
+        if self.metrics()[0].task == "classification":
+            return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
+        return outputs.mean(0)
 
     def answers(self, outputs: Tensor, *, probabilities: bool = False) -> Mapping[str, Sequence[Any]]:
         """Return what :meth:`infer` gave ``[B, …]`` as columns of answers by name; if asked, one for each class.

@@ -152,7 +152,9 @@ class NewImages:
             )
         found = {} if faults is None else faults
         source = ImageFiles(paths=paths, shape=self.images.shape, fit=self.told.fit, faults=found)
-        return Samples(where=where, feeds=(source,), faults=found, most=_BATCH, reading=without_warnings, **others)
+        return Samples(
+            where=where, feeds=(source,), faults=found, most=_BATCH, alike=True, reading=without_warnings, **others
+        )
 
     def _arrays(self, array: NDArray[Any], columns: Mapping[str, NDArray[Any]], where: str) -> Samples:
         if array.ndim not in (3, 4) or not len(array):
@@ -161,6 +163,7 @@ class NewImages:
         gallery = self._gallery(array, where, notes)
         frame = pl.DataFrame(dict(columns)) if columns else None
         return Samples(
+            alike=True,
             where=where,
             feeds=(torch.from_numpy(gallery.pixels),),
             faults=dict(gallery.unreadable),

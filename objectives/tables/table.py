@@ -192,6 +192,7 @@ class Table(Supervised):
         strange, warnings = self.table.preprocessing.strange(usable)
         notes += [*strange, *self.table.preprocessing.clipped(usable)]
         return Samples(
+            alike=True,
             where=where,
             feeds=(torch.tensor(self.table.preprocessing.transform(usable, where=where)),),
             faults=faults,

@@ -116,6 +116,7 @@ class NewTexts:
         texts = series.cast(pl.String)
         missing = [] if self.told.missing_text == "empty" else texts.is_null().arg_true().to_list()
         return Samples(
+            alike=True,
             where=where,
             feeds=(TokenizedTexts(texts=texts.fill_null("").to_list(), encode=seen.encode),),
             faults=dict.fromkeys(missing, "holds no text"),

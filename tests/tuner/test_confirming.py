@@ -22,7 +22,7 @@ from tuner.confirming import _differ, confirm
 from tuner.errors import NoFinishedTrialError, UsageError
 from tuner.in_memory import train
 from tuner.loading import LoadedTrainable, load_objective
-from tuner.models.keeping import keep
+from tuner.models.keeping import keep, rebuild
 from tuner.results import Results
 from tuner.training import predict
 from tuner.training.randomness import derive
@@ -152,11 +152,27 @@ def test_what_was_found_stays_with_the_study_and_is_not_found_twice(confirmed: t
     assert (other.looks, len(tuner.load(other.trials_in, storage=storage(folder)).trials())) == (2, 2)
 
 
+def test_the_networks_of_the_chosen_one_are_scored_together_too(confirmed: tuple[Path, Confirmation]) -> None:
+    folder, found = confirmed
+    again = tuner.load(found.trials_in, storage=storage(folder))
+    rebuilt = [rebuild(again, trial=number) for number in found.trainings]
+    assert [one.row.params for one in rebuilt] == [tuner.load("quick", storage=storage(folder)).chosen().params] * 3
+    part = rebuilt[0].dataset.test
+    assert part is not None
+    shares = sum(predict(one.member.module, part.feeds).double().softmax(-1) for one in rebuilt)
+    answers = shares.argmax(-1)  # type: ignore[union-attr]
+    assert found.together["accuracy"].mean == accuracy_score(part.targets.tolist(), answers.tolist())
+    assert found.together.keys() == found.test.keys()
+    assert found.together["log_loss"].scores == (found.together["log_loss"].mean,)
+    kept = keep(again, trials=found.trainings, name="together")
+    assert kept.trials == list(found.trainings)
+
+
 def test_the_chosen_network_is_the_one_that_is_kept(confirmed: tuple[Path, Confirmation]) -> None:
     folder, found = confirmed
     results = tuner.load("quick", storage=storage(folder))
     kept = keep(results)
-    assert kept.trial == found.chosen.trial
+    assert kept.trials == [found.chosen.trial]
     card = json.loads(Path(kept.place, "card.json").read_text())
     assert card["confirmation"]["test"]["accuracy"]["mean"] == found.test["accuracy"].mean
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from tuner.cli.options import common, study_argument
 from tuner.cli.printing import again, hint, print_data, say_hidden
 from tuner.cli.tables import print_table
 from tuner.columns import Column
+from tuner.models.packing import NETWORKS
 from tuner.output import ago, number, score
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MODEL_KEYS = (
     "name",
     "study",
     "trial",
+    "trials",
     "objective",
     "scores",
     "network_parameters",
@@ -37,32 +39,76 @@ MODEL_KEYS = (
 
 @click.command(short_help="Keep the network of a trial under a name.")
 @study_argument
-@click.option("--trial", type=int, metavar="N", help="Which trial. Default: the best one.")
+@click.option(
+    "--trial", "trials", type=int, multiple=True, metavar="N", help="Which trial; repeatable. Default: the best."
+)
+@click.option("--ensemble", type=click.IntRange(min=1), metavar="N", help="The N best trials, as one that answers.")
 @click.option("--name", help="What to call it. Default: the study's name.")
 @click.option("--force", "--replace", is_flag=True, help="Overwrite the model of that name if it is there.")
 @common()
-def keep(*, study: str, trial: int | None, name: str | None, force: bool, storage: str | None, output: str) -> None:
+def keep(
+    *,
+    study: str,
+    trials: tuple[int, ...],
+    ensemble: int | None,
+    name: str | None,
+    force: bool,
+    storage: str | None,
+    output: str,
+) -> None:
     """Keep the network of a trial of STUDY as a folder of weights (safetensors), what prepares its inputs, and a card.
 
-    Where the trial's last checkpoint is gone, it is trained again first; its network follows from its number.
+    Several trials become one model, an ensemble: it answers with the mean of their probabilities, or of their numbers,
+    which as a rule is better than any of them. Where a trial's last checkpoint is gone, it is trained again first; its
+    network follows from its number.
 
     \b
     tuner keep churn
+    tuner keep churn --ensemble 5 --name churn_five
     tuner keep churn --trial 16 --name churn_small
     """
     with redirect_stdout(sys.stderr):  # what an objective prints is no result
-        kept = api.keep(study, trial=trial, as_name=name, replace=force, storage=storage)
-    if kept.pruned:
-        hint(f"note: trial {kept.trial} was pruned: its network is that of the epochs it had")
+        kept = api.keep(study, trial=trials, ensemble=ensemble, as_name=name, replace=force, storage=storage)
+    for trial in kept.pruned:
+        hint(f"note: trial {trial} was pruned: its network is that of the epochs it had")
     if output != "table":
-        record = {"name": kept.name, "place": kept.place, "trial": kept.trial, "epochs_trained": kept.epochs_trained}
-        print_data({**record, "scores": dict(kept.scores)}, output)
+        print_data(_kept(kept), output)
         return
-    scores = ", ".join(f"{metric} {score(value)}" for metric, value in kept.scores.items())
     retrained = f", trained again for {kept.epochs_trained} epochs" if kept.epochs_trained else ""
-    click.echo(f"model '{kept.name}': trial {kept.trial}{retrained}, {scores}")
+    click.echo(f"model '{kept.name}': {_trials_told(kept.trials)}{retrained}, {_scores_told(kept)}")
     hint(kept.place)
     _hint_next(kept, storage)
+
+
+def _kept(kept: KeptModel) -> dict[str, Any]:
+    """Return what was kept for programs; these keys are a stable interface."""
+    return {
+        "name": kept.name,
+        "place": kept.place,
+        "trial": kept.trials[0] if len(kept.trials) == 1 else None,
+        "trials": list(kept.trials),
+        "epochs_trained": kept.epochs_trained,
+        "scores": dict(kept.scores),
+        "alone": [dict(scores) for scores in kept.alone],
+    }
+
+
+def _trials_told(trials: Sequence[int]) -> str:
+    return f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(map(str, trials))} together"
+
+
+def _scores_told(kept: KeptModel) -> str:
+    """Return the scores and, of several networks, between which theirs are."""
+    told = []
+    for metric, value in kept.scores.items():
+        alone = sorted(scores[metric] for scores in kept.alone)
+        told.append(f"{metric} {score(value)}" + (f" ({_between(alone)} alone)" if len(alone) > 1 else ""))
+    return ", ".join(told)
+
+
+def _between(alone: Sequence[float]) -> str:
+    low, high = score(alone[0]), score(alone[-1])
+    return low if low == high else f"{low} to {high}"
 
 
 def _hint_next(kept: KeptModel, storage: str | None) -> None:
@@ -110,6 +156,7 @@ def _record(card: Mapping[str, Any], place: str) -> dict[str, Any]:
         return {**dict.fromkeys(MODEL_KEYS), "name": card["name"], "place": place, "damaged": card["damaged"]}
     return {
         **{key: card.get(key) for key in MODEL_KEYS},
+        "trials": [network["trial"] for network in card.get(NETWORKS, [card])],
         "objective": card["objective"].get("name", "table"),
         "bytes": sum(file["bytes"] for file in card["files"].values()),
         "place": place,
@@ -123,7 +170,7 @@ def _columns(records: list[dict[str, Any]]) -> list[Column]:
         return Column(title=title, cells=[str(cell) for cell in cells], left=left, rank=rank)
 
     whole = [record for record in records if record["damaged"] is None]
-    said = {id(record): f"{record['study']}, trial {record['trial']}" for record in whole}
+    said = {id(record): f"{record['study']}, {_trials_told(record['trials'])}" for record in whole}
     scores = {
         id(record): ", ".join(f"{metric} {score(value)}" for metric, value in record["scores"].items())
         for record in whole

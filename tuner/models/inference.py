@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import DataError, TunerError, UsageError
-from tuner.failures import is_out_of_memory
+from tuner.errors import DataError, UsageError
 from tuner.loading import make_trainable
-from tuner.models.naming import WEIGHTS, find_model, open_model, open_models, shown
+from tuner.models.naming import find_model, open_model, open_models, shown
+from tuner.models.network import KeptNetwork, own_errors
+from tuner.models.packing import unpacked
+from tuner.models.samples import input_read_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from storage import Model
     from tuner.models.samples import Samples
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a network answers to new samples."""
+    """What a model answers to new samples."""
 
     frame: pl.DataFrame
     """A row for each of the data's, in its order: the file it is, where it is one, and the answers.
@@ -65,10 +67,10 @@ class Predictions:
 
 
 class Predictor:
-    """A kept network, ready to answer."""
+    """A kept network, or an ensemble of several, ready to answer."""
 
     def __init__(self, model: Model, *, device: str = "auto", settings: Iterable[str] = ()) -> None:
-        """Make the network of a model, and give it its weights.
+        """Make the networks of a model, and give them their weights.
 
         ``settings`` (``data.key=value``) say how new data is read where that differs from the data of training.
 
@@ -79,11 +81,19 @@ class Predictor:
             ObjectiveError: when the objective's own code fails.
         """
         self.card = model.card
-        """From where the model comes: its study, trial, hyperparameters and scores."""
+        """From where the model comes: its study, its trials, their hyperparameters and scores."""
         self.device = _device(device)
-        self._where = shown(model.place)
-        self._trainable = _trainable(model, self._where, list(settings))
-        self._module = self._network(model)
+        where, told = shown(model.place), list(settings)
+        _check_card(model.card, where)
+        self._networks = [
+            KeptNetwork(_trainable(model, where, told), files, params, device=self.device, where=where)
+            for params, files in unpacked(model, where)
+        ]
+
+    @property
+    def _trainable(self) -> Trainable:
+        """What reads the outputs; of several networks it is the same."""
+        return self._networks[0].trainable
 
     def predict(self, data: Any, *, probabilities: bool = False, batch_size: int | None = None) -> pl.DataFrame:
         """Return the answers to new samples: a path, or a DataFrame, array or list that holds them.
@@ -102,109 +112,99 @@ class Predictor:
 
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batches of {batch_size}: a batch has 1 sample or more")
-        params = self.card["params"]
-        with _own_errors():
-            samples = self._trainable.samples(Path(data).expanduser() if isinstance(data, str) else data, params)
+        readings = self._read(Path(data).expanduser() if isinstance(data, str) else data)
+        samples = readings[0].samples
         columns: dict[str, list[Any]] = {}
         kept: list[Tensor] = []
         answered = 0
-        with _own_errors(), samples.reading():
-            for outputs in self._outputs(samples, batch_size or samples.most):
+        with own_errors(), ExitStack() as reading:
+            for one in readings:
+                reading.enter_context(one.samples.reading())
+            for outputs in self._outputs(readings, batch_size or samples.most):
                 _note_strange(outputs, answered, samples.faults)
                 for name, answers in self._trainable.answers(outputs, probabilities=probabilities).items():
                     columns.setdefault(name, []).extend(answers)
                 if samples.targets is not None:
                     kept.append(outputs)
                 answered += len(outputs)
-        for row in samples.faults:
+        faults = {row: why for one in reversed(readings) for row, why in one.samples.faults.items()}
+        for row in faults:
             for answers in columns.values():
                 answers[row] = None
-        scores, scored = self._scores(kept, samples)
+        scores, scored = self._scores(kept, samples, faults)
         return Predictions(
             frame=pl.DataFrame({**samples.names, **columns}, strict=False),
             columns=samples.columns,
-            faults=dict(sorted(samples.faults.items())),
+            faults=dict(sorted(faults.items())),
             scores=scores,
             scored=scored,
             notes=samples.notes,
             warnings=samples.warnings,
         )
 
-    def _outputs(self, samples: Samples, most: int) -> Iterator[Tensor]:
-        """Yield what the network says of the samples, some at a time, on the host; of none, that in its shape."""
+    def _read(self, data: Any) -> list[_Reading]:
+        """Return the samples as each network sees them; those that see them alike share them."""
+        readings: list[_Reading] = []
+        with input_read_once():
+            for network in self._networks:
+                same = [one for one in readings if one.serves(network)]
+                if same:
+                    same[0].networks.append(network)
+                else:
+                    readings.append(_Reading(samples=network.samples(data), networks=[network]))
+        return readings
+
+    def _outputs(self, readings: Sequence[_Reading], most: int) -> Iterator[Tensor]:
+        """Yield what the networks together say of the samples, some at a time, on the host; of none, in its shape."""
+        import torch
+
+        with torch.inference_mode():
+            for batches in zip(*(one.batches(most, self.device) for one in readings), strict=True):
+                said = [
+                    network.outputs(inputs, one.samples.where)
+                    for one, inputs in zip(readings, batches, strict=True)
+                    for network in one.networks
+                ]
+                yield said[0] if len(said) == 1 else self._trainable.combine(torch.stack(said))
+
+    def _scores(
+        self, outputs: Sequence[Tensor], samples: Samples, faults: Mapping[int, str]
+    ) -> tuple[dict[str, float], int]:
+        import torch
+
+        if samples.targets is None:
+            return {}, 0
+        places = [place for place, row in enumerate(samples.labelled) if row not in faults]
+        if not places:
+            return {}, 0
+        rows = torch.tensor([samples.labelled[place] for place in places])
+        with own_errors():
+            scores = self._trainable.scores(torch.cat(list(outputs))[rows], samples.targets[torch.tensor(places)])
+        return scores, len(places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """New samples, and the networks that see them so."""
+
+    samples: Samples
+    networks: list[KeptNetwork]
+
+    def serves(self, network: KeptNetwork) -> bool:
+        """Whether another network would see the same."""
+        return self.samples.alike and self.networks[0].held == network.held
+
+    def batches(self, most: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the samples on the device, some at a time; of none, one batch without any."""
         import torch
 
         from tuner.training.data import gather
         from tuner.training.feeding import chunks
 
-        if len(samples):
-            batches = chunks(samples.feeds, most, self.device)
-        else:
-            none = torch.empty(0, dtype=torch.long)
-            batches = iter([tuple(gather(feed, none).to(self.device) for feed in samples.feeds)])
-        with torch.inference_mode():
-            for inputs in batches:
-                yield self._inferred(inputs, samples.where).cpu()
-
-    def _inferred(self, inputs: tuple[Tensor, ...], where: str) -> Tensor:
-        try:
-            return self._trainable.infer(self._module, inputs)
-        except Exception as error:
-            if self._overrides("samples") or isinstance(error, TunerError) or is_out_of_memory(error):
-                raise
-            shapes = ", ".join(str(list(one.shape[1:])) for one in inputs)
-            raise DataError(
-                f"{where}: the network cannot be called with samples {shapes}: {_first_line(error)}; where they are to "
-                f"be read otherwise, write {type(self._trainable).__name__}.samples(data, params)"
-            ) from error
-
-    def _overrides(self, method: str) -> bool:
-        """Whether the objective has a method of its own in place of the default one."""
-        from tuner.trainable import Trainable
-
-        return getattr(type(self._trainable), method) is not getattr(Trainable, method)
-
-    def _scores(self, outputs: Sequence[Tensor], samples: Samples) -> tuple[dict[str, float], int]:
-        import torch
-
-        if samples.targets is None:
-            return {}, 0
-        places = [place for place, row in enumerate(samples.labelled) if row not in samples.faults]
-        if not places:
-            return {}, 0
-        rows = torch.tensor([samples.labelled[place] for place in places])
-        with _own_errors():
-            scores = self._trainable.scores(torch.cat(list(outputs))[rows], samples.targets[torch.tensor(places)])
-        return scores, len(places)
-
-    def _network(self, model: Model) -> nn.Module:
-        from tuner.models.warm_start import WarmStart, parsed
-
-        kept = {name: content for name, content in model.files.items() if name != WEIGHTS}
-        if WEIGHTS not in model.files:
-            raise DataError(f"the model '{self._where}' has no {WEIGHTS}")
-        weights = WarmStart(where=self._where, weights=parsed(model.files[WEIGHTS], self._where))
-        params = self.card["params"]
-        with _own_errors():
-            self._trainable.restore(kept, params)
-            module = self._made(params)
-        fit = weights.fit(module)
-        if not fit.whole:
-            raise DataError(f"the weights of the model '{self._where}' do not fit its network: {fit.said()}")
-        weights.apply(module)
-        return module.to(self.device).eval()
-
-    def _made(self, params: Mapping[str, Any]) -> nn.Module:
-        try:
-            return self._trainable.network(params)
-        except Exception as error:
-            if self._overrides("restore") or isinstance(error, TunerError):
-                raise
-            name = type(self._trainable).__name__
-            raise UsageError(
-                f"{name}.network(params) fails where load() has not been called ({_first_line(error)}); write "
-                f"{name}.artifacts(params) to keep what it needs, and {name}.restore(files, params) to read it again"
-            ) from error
+        if len(self.samples):
+            return chunks(self.samples.feeds, most, device)
+        none = torch.empty(0, dtype=torch.long)
+        return iter([tuple(gather(feed, none).to(device) for feed in self.samples.feeds)])
 
 
 def load_model(
@@ -225,13 +225,16 @@ def load_model(
     )
 
 
+def _check_card(card: Mapping[str, Any], where: str) -> None:
+    missing = [key for key in ("objective", "data", "params", "seed") if key not in card]
+    if missing:
+        raise DataError(f"the card of the model '{where}' does not say its {missing[0]}; keep its trial again")
+
+
 def _trainable(model: Model, where: str, settings: Sequence[str]) -> Trainable:
     from tuner.study_file import override
 
     card = model.card
-    missing = [key for key in ("objective", "data", "params", "seed") if key not in card]
-    if missing:
-        raise DataError(f"the card of the model '{where}' does not say its {missing[0]}; keep its trial again")
     strange = next((setting for setting in settings if not setting.startswith("data.")), None)
     if strange is not None:
         raise UsageError(f"-S {strange}: only how new data is read may be said of a kept model, as -S data.key=value")
@@ -258,23 +261,6 @@ def _device(wanted: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise UsageError(f"device '{wanted}' is not there; write auto, cpu, cuda or cuda:1") from None
     return device
-
-
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Tell an error of an objective's own code from one of ours."""
-    try:
-        yield
-    except (TunerError, OSError):
-        raise
-    except Exception as error:
-        from tuner.tryout import objectives_own
-
-        raise objectives_own(error) from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _note_strange(outputs: Tensor, start: int, faults: dict[int, str]) -> None:

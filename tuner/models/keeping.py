@@ -1,4 +1,4 @@
-"""Keeping the network of a trial: its weights, what prepares its inputs, and a card, under a name.
+"""Keeping the networks of trials: their weights, what prepares their inputs, and a card, under a name.
 
 A trial's network is that of its last checkpoint, trained on to where the trial ended. Where no checkpoint is left it is
 trained again from the beginning, which gives the same network: all of a trial's chance follows from its number.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
 from tuner.errors import UsageError
 from tuner.models.naming import WEIGHTS, check_place, may_replace, open_models
+from tuner.models.packing import NETWORKS, packed
 
 if TYPE_CHECKING:
     from tuner.loading import LoadedTrainable
@@ -30,25 +31,38 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class KeptModel:
-    """A network that was kept."""
+    """A network that was kept, or several that answer together."""
 
     name: str
     place: str
-    trial: int
-    pruned: bool
-    """Whether the search stopped the trial early, before the network had learned all it could."""
+    trials: Sequence[int]
+    """Whose networks they are."""
+    pruned: Sequence[int]
+    """The trials that the search stopped early, before the network had learned all it could."""
     epochs_trained: int
-    """So many epochs had to be trained again; 0 where the trial's last checkpoint was at hand."""
+    """So many epochs had to be trained again; 0 where the trials' last checkpoints were at hand."""
     scores: Mapping[str, float]
     """The optimised metrics of what was kept, on the validation part."""
+    alone: Sequence[Mapping[str, float]]
+    """Those of each network."""
     source: str
     """Where the data lies from which it learned, if its objective says so."""
     no_predictions: str
     """Why it answers nothing by itself, if so, and what it is for."""
 
 
-def keep(results: Results, *, trial: int | None = None, name: str | None = None, replace: bool = False) -> KeptModel:
+def keep(
+    results: Results,
+    *,
+    trials: Sequence[int] = (),
+    ensemble: int | None = None,
+    name: str | None = None,
+    replace: bool = False,
+) -> KeptModel:
     """Keep the network of a trial under ``name`` (default: the study's): the chosen one unless told otherwise.
+
+    Those of several ``trials``, or of as many of the best ones as ``ensemble`` says, become one model that answers what
+    they say together (:meth:`tuner.trainable.Trainable.combine`).
 
     Raises:
         UsageError: for a trial that has not come to an end, a study without networks, and a name that is taken.
@@ -61,19 +75,35 @@ def keep(results: Results, *, trial: int | None = None, name: str | None = None,
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
         raise UsageError(f"there is a model '{name}' already; --force overwrites it, --name gives another")
-    rebuilt = rebuild(results, trial=trial)
-    files = {WEIGHTS: rebuilt.weights(), **rebuilt.trainable.artifacts(rebuilt.params)}
-    place = store.save(name, files, _card(results, spec, rebuilt), replace=replace)
+    rebuilt = _rebuilt(results, lambda: _rows(results, trials, ensemble))
+    scores = rebuilt[0].scores if len(rebuilt) == 1 else _together(rebuilt)
+    files, card = _contents(results, spec, rebuilt, scores)
+    place = store.save(name, files, card, replace=replace)
     return KeptModel(
         name=name,
         place=place,
-        trial=rebuilt.row.number,
-        pruned=rebuilt.row.state == "pruned",
-        epochs_trained=rebuilt.epochs_trained,
-        scores=rebuilt.scores,
+        trials=[one.row.number for one in rebuilt],
+        pruned=[one.row.number for one in rebuilt if one.row.state == "pruned"],
+        epochs_trained=sum(one.epochs_trained for one in rebuilt),
+        scores=scores,
+        alone=[one.scores for one in rebuilt],
         source=str(spec.data.get("source", "")),
-        no_predictions=rebuilt.trainable.no_predictions,
+        no_predictions=rebuilt[0].trainable.no_predictions,
     )
+
+
+def _rows(results: Results, trials: Sequence[int], ensemble: int | None) -> list[TrialRow]:
+    """Return the trials whose networks are asked for, each of which has one."""
+    if ensemble is None:
+        return [_ended(results, trial) for trial in dict.fromkeys(trials)] or [_ended(results, None)]
+    if trials:
+        raise UsageError("--ensemble takes the best trials, and --trial those it names: give one of them")
+    if ensemble < 1:
+        raise UsageError(f"--ensemble {ensemble}: at least 1 is needed")
+    best = results.best(ensemble)[:ensemble]
+    if len(best) < ensemble:
+        raise UsageError(f"--ensemble {ensemble}: study '{results.name}' has {len(best)} finished trials")
+    return [_ended(results, row.number) for row in best]
 
 
 def keep_best(results: Results) -> KeptModel | None:
@@ -96,7 +126,7 @@ def keep_best(results: Results) -> KeptModel | None:
         card = store.card(name)
         if (card["study_key"], card["trial"]) == (results.storage.study_key(results.study_id), best):
             return None
-    return keep(results, trial=best, name=name, replace=True)
+    return keep(results, trials=[best], name=name, replace=True)
 
 
 def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
@@ -106,6 +136,11 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
         UsageError: for a trial that has not come to an end, and a study without networks.
         NoFinishedTrialError: when no trial has finished.
     """
+    return _rebuilt(results, lambda: [_ended(results, trial)])[0]
+
+
+def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Rebuilt]:
+    """Return the networks of the trials that are chosen, which share their data."""
     from tuner.fittable import Fittable
     from tuner.loading import LoadedTrainable, load_objective
     from tuner.preparation import check_data
@@ -117,13 +152,19 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
         raise UsageError(f"study '{results.name}' tunes a plain function, which keeps no network for tuner")
     if isinstance(loaded.trainable, Fittable):
         raise UsageError(f"study '{results.name}' fits estimators of scikit-learn, which are no networks to keep")
-    row = _ended(results, trial)
+    rows = choose()
     dataset = loaded.trainable.load()
     check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
-    return Rebuilt(results, spec, loaded, dataset, row)
+    if len(rows) > 1 and not loaded.trainable.combines:
+        raise UsageError(
+            f"networks of study '{results.name}' cannot answer together, for only classes and numbers have a mean; "
+            "keep one trial"
+        )
+    return [Rebuilt(results, spec, loaded, dataset, row) for row in rows]
 
 
 def _ended(results: Results, trial: int | None) -> TrialRow:
+    """Return a trial that has a network, the chosen one unless told otherwise."""
     row = results.chosen() if trial is None else results.trial(trial)
     if row.state not in ("finished", "pruned") or not row.attributes.get(attributes.EPOCHS):
         raise UsageError(f"trial {row.number} is {row.state}; only one that finished or was pruned has a network")
@@ -209,23 +250,53 @@ def _scores(member: Member, cohort: Cohort) -> dict[str, float]:
     return {metric.name: float(score) for metric, score in zip(cohort.metrics, scores, strict=True)}
 
 
-def _card(results: Results, spec: StudySpec, rebuilt: Rebuilt) -> dict[str, Any]:
-    """Return what is told of a model: from where it comes, what it is, what it scored."""
-    row = rebuilt.row
-    scored = (attributes.TRAINING, attributes.VALIDATION, attributes.VERDICT, attributes.BEST_EPOCH)
-    confirmation = results.confirmation
-    confirmed = confirmation is not None and confirmation.chosen.trial == row.number
-    return {
+def _together(rebuilt: Sequence[Rebuilt]) -> dict[str, float]:
+    """Return the scores of what the networks say together on the validation part."""
+    import torch
+
+    from tuner.training.network import predict
+
+    said = [predict(one.member.module, one.dataset.validation.feeds) for one in rebuilt]
+    first = rebuilt[0]
+    outputs, targets = first.trainable.combine(torch.stack(said)), first.dataset.validation.targets
+    return {metric.name: float(metric(outputs.unsqueeze(0), targets)) for metric in first.metrics}
+
+
+def _contents(
+    results: Results, spec: StudySpec, rebuilt: Sequence[Rebuilt], scores: Mapping[str, float]
+) -> tuple[Mapping[str, bytes], dict[str, Any]]:
+    """Return the files of a model, and what its card tells: from where it comes, what it is, what it scored."""
+    files = [{WEIGHTS: one.weights(), **one.trainable.artifacts(one.params)} for one in rebuilt]
+    networks = [_network(one) for one in rebuilt]
+    card = {
         "kept": dt.datetime.now().astimezone().isoformat(timespec="seconds"),
         "study": results.name,
         "study_key": results.storage.study_key(results.study_id),
-        "trial": row.number,
         "objective": dict(spec.objective),
         "data": dict(spec.data),
         "seed": spec.seed,
+        "scores": scores,
+        "confirmation": None,
+    }
+    if len(rebuilt) == 1:
+        confirmation = results.confirmation
+        if confirmation is not None and confirmation.chosen.trial == rebuilt[0].row.number:
+            card["confirmation"] = confirmation.to_json()
+        return files[0], {**networks[0], **card}
+    together, names = packed(files)
+    parameters = sum(network["network_parameters"] for network in networks)
+    whose = [{**network, "files": held} for network, held in zip(networks, names, strict=True)]
+    return together, {**card, "trial": None, "params": {}, "network_parameters": parameters, NETWORKS: whose}
+
+
+def _network(rebuilt: Rebuilt) -> dict[str, Any]:
+    """Return what a card tells of one network."""
+    row = rebuilt.row
+    scored = (attributes.TRAINING, attributes.VALIDATION, attributes.VERDICT, attributes.BEST_EPOCH)
+    return {
+        "trial": row.number,
         "params": dict(rebuilt.params),
         "scores": rebuilt.scores,
-        "confirmation": confirmation.to_json() if confirmation is not None and confirmed else None,
         "noted": {key: row.attributes[key] for key in scored if key in row.attributes},
         "network_parameters": sum(p.numel() for p in rebuilt.member.module.parameters()),
     }

@@ -18,6 +18,7 @@ from storage.files import open_files
 from storage.models import CARD, read_model
 from storage.urls import beside, mask, parse
 from tuner.errors import DataError, StudyConflictError, UsageError
+from tuner.models.packing import check_alone
 from tuner.spelling import nearest
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def read_weights(reference: str) -> tuple[bytes, str]:
     place, _, digest = reference.partition(_DIGEST)
     if not place.endswith(".safetensors"):
         model = open_model(reference)
+        check_alone(model, shown(reference), "a network to begin with")
         return model.files[WEIGHTS], model.sha256
     root, _, name = place.rpartition("/")
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,8 @@ class Samples:
     """What even one who asks for quiet should know: the answers may mean nothing."""
     most: int = 1024
     """So many samples may be shown to the network at once."""
+    alike: bool = False
+    """Whether every network that needs the same files sees them so, whatever else its hyperparameters are."""
     reading: Callable[[], AbstractContextManager[None]] = nullcontext
     """What is entered while sources are read."""
 
@@ -68,7 +70,27 @@ def held(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 def content(path: Path) -> bytes:
     """Return what a file holds, or what comes on standard input."""
-    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+    if path != STDIN:
+        return path.read_bytes()
+    if _input is None:
+        return sys.stdin.buffer.read()
+    if not _input:
+        _input.append(sys.stdin.buffer.read())
+    return _input[0]
+
+
+_input: list[bytes] | None = None
+
+
+@contextmanager
+def input_read_once() -> Iterator[None]:
+    """Inside, what comes on standard input is read once, and is there for all who ask for it."""
+    global _input  # noqa: PLW0603 - as the input itself, it is the process's
+    _input = []
+    try:
+        yield
+    finally:
+        _input = None
 
 
 def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Samples:
@@ -93,7 +115,7 @@ def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Sampl
     if faults:
         array = array.copy()
         array[list(faults)] = 0
-    return Samples(where=where, feeds=take(array), faults=faults, columns=columns)
+    return Samples(where=where, feeds=take(array), faults=faults, columns=columns, alike=True)
 
 
 def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:

@@ -196,7 +196,15 @@ def test_the_next_command_that_keep_names_works_as_printed(kept: str, run: Run) 
 def test_keep_says_that_a_trial_was_pruned(kept: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pruned" not in kept
     model = KeptModel(
-        name="cells", place="cells", trial=6, pruned=True, epochs_trained=0, scores={}, source="", no_predictions=""
+        name="cells",
+        place="cells",
+        trials=[6],
+        pruned=[6],
+        epochs_trained=0,
+        scores={},
+        alone=[{}],
+        source="",
+        no_predictions="",
     )
     monkeypatch.setattr("tuner.study.keep", lambda *_, **__: model)
     assert run("keep", "quick", "--trial", "6").stderr.startswith("note: trial 6 was pruned: ")

@@ -37,7 +37,7 @@ def test_the_best_network_is_the_one_that_scored_so_though_its_checkpoint_is_gon
     results = finished(tmp_path)
     kept = keep(results)
     best = results.best()[0]
-    assert (kept.trial, kept.epochs_trained) == (best.number, best.attributes["epochs"])
+    assert (kept.trials, kept.epochs_trained) == ([best.number], best.attributes["epochs"])
     assert kept.scores["accuracy"] == pytest.approx(best.values["accuracy"])
     assert kept.place == str(tmp_path / "tuner-models" / "quick")
     weights = load_file(f"{kept.place}/weights.safetensors")
@@ -53,7 +53,7 @@ def test_a_checkpoint_of_the_end_saves_training_again_and_gives_the_same_network
     (tmp_path / "other").mkdir()
     again = keep(finished(tmp_path / "one"))
     at_hand = keep(finished(tmp_path / "other", training={"epochs": 6, "checkpoints": {"keep_best": 1}}))
-    assert (again.trial, at_hand.epochs_trained) == (at_hand.trial, 0)
+    assert (again.trials, at_hand.epochs_trained) == (at_hand.trials, 0)
     one, other = (load_file(f"{kept.place}/weights.safetensors") for kept in (again, at_hand))
     for name, value in one.items():
         torch.testing.assert_close(other[name], value)
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_the_end_saves_training_again_and_gives_the_same_network
 def test_another_trial_is_kept_when_asked_for(tmp_path: Path) -> None:
     results = finished(tmp_path)
     other = next(row.number for row in results.trials() if row.number != results.best()[0].number)
-    assert keep(results, trial=other, name="other").trial == other
+    assert keep(results, trials=[other], name="other").trials == [other]
 
 
 def test_a_name_is_only_taken_over_when_told_so(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_trial_without_a_network_is_refused(tmp_path: Path) -> None:
     assert isinstance(worker, TrainableWorker)
     worker._fill()
     with pytest.raises(UsageError, match="trial 0 is"):
-        keep(results, trial=0)
+        keep(results, trials=[0])
     worker.put_down()
 
 
