@@ -33,6 +33,7 @@ class Image(Supervised):
     Options = ImageOptions
     Data = ImageData
     data_sets = datasets.NAMES
+    imports = ("objectives.images.preparing", "objectives.images.network", "sklearn.model_selection")
 
     def __init__(self, options: ImageOptions, data: ImageData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

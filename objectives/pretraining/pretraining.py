@@ -39,6 +39,7 @@ class Pretraining(Trainable):
     Data = PretrainingData
     default_metric = "perplexity"
     data_sets = NAMES
+    imports = ("objectives.pretraining.texts", "objectives.pretraining.network", "sklearn.model_selection")
     no_predictions = (
         "was pre-trained on texts without labels and has nothing to predict; it is what a study of objective 'text' "
         "begins with, as its objective.pretrained"

@@ -9,8 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import StandardScaler
 
 from objectives.tables.columns import ColumnPlan, require_moderate
 from objectives.tables.encoders import (
@@ -160,6 +158,9 @@ def fit(
 def _fit_numbers(
     frame: pl.DataFrame, plans: Sequence[ColumnPlan], missing: str, where: str
 ) -> dict[str, NumberEncoder]:
+    from sklearn.impute import SimpleImputer  # here, for it takes seconds, which new rows need not wait for
+    from sklearn.preprocessing import StandardScaler
+
     if not plans:
         return {}
     columns = [finite_numbers(frame[plan.name], plan.style, where=where).to_numpy() for plan in plans]

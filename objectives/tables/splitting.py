@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from objectives.parts import PART_OF, PART_WORDS
 from tuner.errors import DataError
@@ -80,6 +79,8 @@ def split_randomly(
 
 def _draw(pool: Rows, share: str, count: int, classes: Rows | None, *, seed: int, where: str) -> tuple[Rows, Rows]:
     """Return ``count`` rows drawn from the pool, ascending, and the others; ``share`` is how the person wrote it."""
+    from sklearn.model_selection import train_test_split  # here, for it takes seconds, which new rows need not wait for
+
     if count < 1 or count >= len(pool):
         raise DataError(
             f"{where}: {share} of the rows is {count} of {len(pool)}; each part needs a row: give more data"
@@ -135,6 +136,8 @@ def _drawn(group_of: Rows, sizes: Rows, wanted: NDArray[np.float64], *, seed: in
 
     Nothing where that leaves none for another part.
     """
+    from sklearn.model_selection import GroupShuffleSplit
+
     parts = np.full(len(sizes), len(wanted) - 1)
     left = np.arange(len(group_of))
     for part, count in enumerate(wanted[:-1]):

@@ -74,7 +74,7 @@ class Table(Supervised):
     Options = TableOptions
     Data = TableData
     data_sets = NAMES
-    imports = ("objectives.tables.preparing", "sklearn.datasets")
+    imports = ("objectives.tables.preparing", "sklearn.datasets", "sklearn.impute", "sklearn.model_selection")
 
     def __init__(self, options: TableOptions, data: TableData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

@@ -40,6 +40,7 @@ class Text(Supervised):
     Options = TextOptions
     Data = TextData
     data_sets = NAMES
+    imports = ("objectives.text.preparing", "objectives.text.networks", "sklearn.model_selection")
 
     def __init__(self, options: TextOptions, data: TextData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

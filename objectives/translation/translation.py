@@ -39,6 +39,7 @@ class Translation(Trainable):
     Data = TranslationData
     default_metric = "exact_match"
     data_sets = (NAME,)
+    imports = ("objectives.translation.preparing", "objectives.translation.network", "sklearn.model_selection")
 
     def __init__(self, options: TranslationOptions, data: TranslationData, *, seed: int) -> None:
         super().__init__(options, data, seed=seed)

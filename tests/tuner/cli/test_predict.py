@@ -16,6 +16,7 @@ import yaml
 from tests.objectives.tables_kit import churn
 from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
+from tests.tuner.cli.test_light import imported_by
 from tests.tuner.models.predicting import ONE_TRIAL
 from tuner.models.inference import load_model
 from tuner.models.keeping import KeptModel
@@ -49,6 +50,13 @@ def test_answers_are_csv_where_there_is_no_terminal_and_scores_stand_apart(kept:
     assert run("predict", "cells", "unlabelled.csv").stdout == done.stdout
     assert run("predict", "cells", "unlabelled.csv").stderr == ""
     assert run("predict", "cells", "new.csv", "-q").stderr == ""
+
+
+def test_new_rows_do_not_wait_for_what_only_training_needs(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not imported_by("predict", "cells", "new.csv") & {"sklearn", "scipy", "pandas", "tuner.training.cohort"}
 
 
 def test_every_form_says_the_same(kept: str, run: Run) -> None:
