@@ -15,10 +15,11 @@ from storage import direct
 from storage.direct import Command
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Connection, Dialect, Table
+    from sqlalchemy import Column, Connection, Table
     from sqlalchemy.sql.dml import Insert, Update
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
+_SQLITE = sqlite.dialect()
 _GUARD = "(SELECT holds FROM guard)"
 _NO_GUARD = "SELECT TRUE AS holds"
 
@@ -57,31 +58,34 @@ def write(connection: Connection, changes: Changes) -> None:
             direct.execute(connection, command)
         return
     for target, rows in changes:
-        make = _update if target.exists else _upsert
-        statement = make(connection.dialect.name, target)
         if connection.dialect.name == "sqlite":
-            direct.execute_many(connection, _sql(statement, connection.dialect, target), rows)
+            direct.execute_many(connection, _sql(target), rows)
         else:
+            statement = _statement(connection.dialect.name, target)
             connection.execute(statement, [dict(zip(_names(target), row, strict=True)) for row in rows])
 
 
 def _names(target: Target) -> list[str]:
-    """Return what the statements call the values of a row: SQLAlchemy keeps the names of updated columns to itself."""
+    """Return what :func:`_statement` calls the values of a row, in their order."""
     return ["of_" + name if target.exists and name in target.keys else name for name in target.columns]
 
 
 @functools.lru_cache(maxsize=64)
-def _sql(statement: Insert | Update, dialect: Dialect, target: Target) -> direct.Many:
-    """Return a statement as the driver takes it: SQLAlchemy's own work on each row costs more than the row."""
-    compiled = statement.compile(dialect=dialect)
+def _sql(target: Target) -> direct.Many:
+    """Return SQLite's statement as its driver takes it: SQLAlchemy's own work on each row costs more than the row."""
+    compiled = _statement("sqlite", target).compile(dialect=_SQLITE)
     names = _names(target)
     places = [names.index(name) for name in compiled.positiontup or ()]
     types = [target.table.c[target.columns[place]].type for place in places]
-    convert = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in types]
+    convert = [kind.dialect_impl(_SQLITE).bind_processor(_SQLITE) for kind in types]
     return direct.Many(statement=str(compiled), places=places, convert=convert)
 
 
 @functools.lru_cache(maxsize=64)
+def _statement(dialect: str, target: Target) -> Insert | Update:
+    return _update(target) if target.exists else _upsert(dialect, target)
+
+
 def _upsert(dialect: str, target: Target) -> Insert:
     updated = [name for name in target.columns if name not in target.keys]
     values: dict[str, Any] = {name: bindparam(name) for name in target.columns}
@@ -94,8 +98,7 @@ def _upsert(dialect: str, target: Target) -> Insert:
     return my.on_duplicate_key_update({name: my.inserted[name] for name in updated})
 
 
-@functools.lru_cache(maxsize=64)
-def _update(_: str, target: Target) -> Update:
+def _update(target: Target) -> Update:
     (key,) = target.keys
     values: dict[str, Any] = {name: bindparam(name) for name in target.columns if name != key}
     return update(target.table).where(target.table.c[key] == bindparam("of_" + key)).values(values)

@@ -355,6 +355,11 @@ class Coordination(Progress):
             return 0
         return self.database.read(lambda c: leases.count_held(self.database, c, study_id))
 
+    def unfinished(self, study_id: int) -> int:
+        """Return how many trials of the budget wait, or are held, by the living or the dead: others may get them."""
+        self.prepare()
+        return self.database.read(lambda c: leases.count_unfinished(c, study_id))
+
 
 def _one(rows: list[Row]) -> tuple[int, int] | None:
     return (rows[0][0], rows[0][1]) if rows else None

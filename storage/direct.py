@@ -7,7 +7,7 @@ SQLAlchemy's own work costs more than most of these statements. They are text in
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -68,10 +68,8 @@ def execute_many(connection: Connection, many: Many, rows: Sequence[Row]) -> Non
         columns[place] if convert is None else map(convert, columns[place])
         for place, convert in zip(many.places, many.convert, strict=True)
     ]
-    with driver_errors(connection, many.statement):
-        cursor = connection.connection.cursor()
+    with driver_errors(connection, many.statement), closing(connection.connection.cursor()) as cursor:
         cursor.executemany(many.statement, list(zip(*taken, strict=True)))
-        cursor.close()
 
 
 @contextmanager

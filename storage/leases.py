@@ -141,6 +141,30 @@ def count_held(database: Database, connection: Connection, study_id: int) -> int
     return int(connection.execute(query).scalar_one())
 
 
+_UNFINISHED = (
+    select(func.count())
+    .select_from(
+        _trials.outerjoin(_leases, _leases.c.trial_id == _trials.c.trial_id).outerjoin(
+            _ours, _ours.c.study_id == _trials.c.study_id
+        )
+    )
+    .where(
+        _trials.c.study_id == bindparam("study"),
+        _trials.c.state.in_([TrialState.RUNNING, TrialState.WAITING]),
+        _leases.c.expires.is_not(None)
+        | ((_trials.c.state == TrialState.WAITING) & (_ours.c.budget.is_(None) | (_trials.c.number < _ours.c.budget))),
+    )
+)
+
+
+def count_unfinished(connection: Connection, study_id: int) -> int:
+    """Return how many trials of the study's budget wait or have a lease, expired or not, in one look.
+
+    Between two looks a trial could pass from one to the other, unseen by both.
+    """
+    return int(connection.execute(_UNFINISHED, {"study": study_id}).scalar_one())
+
+
 def set_free(connection: Connection, trial_ids: Collection[int], leased: bool = True) -> None:
     """Take the leases away and let the trials wait."""
     for chunk in chunks(trial_ids):

@@ -28,7 +28,7 @@ def open_store(storage: SQLStorage, study_id: int, spec: StudySpec) -> Checkpoin
 
     written = spec.training.checkpoints
     root = written.where or beside(storage.database.url, FOLDER)
-    keep_best = max(written.keep_best, 1 if spec.model.keep_as else 0)
+    keep_best = max(written.keep_best, spec.model.ensemble if spec.model.keep_as else 0)
     retention = Retention(keep_best=keep_best, max_bytes=written.max_bytes)
     return CheckpointStore(storage, study_id, root, retention=retention)
 

@@ -141,7 +141,11 @@ def tested_columns(found: Confirmation) -> list[Column]:
     """Return what the chosen trial scores on the test part: a network alone, and all of its seeds together."""
     columns = [
         Column(title="on the test part", cells=list(found.test), left=True),
-        Column(title="one network", cells=[interval(estimate) for estimate in found.test.values()], left=True),
+        Column(
+            title="alone" if found.together else "score",
+            cells=[interval(estimate) for estimate in found.test.values()],
+            left=True,
+        ),
     ]
     if found.together:
         cells = [interval(found.together[name]) if name in found.together else "–" for name in found.test]

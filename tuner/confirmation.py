@@ -89,7 +89,8 @@ class Confirmation:
     """The trials in :attr:`trials_in` of the chosen one that came to their end."""
     together: Estimates = field(default_factory=dict)
     """What the networks of :attr:`trainings` score on the test part as one ensemble, of which there is one score: the
-    interval covers other test samples alone. Empty where there is no test part, or they cannot be combined."""
+    interval covers other test samples alone. Empty where there is no test part, they are no two, they cannot answer
+    together, or it is too large to be looked at again."""
 
     @property
     def chosen(self) -> Candidate:

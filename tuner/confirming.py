@@ -10,6 +10,7 @@ safe as any: shared between workers, fused where it pays, continued where it was
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from tuner.errors import NoFinishedTrialError, TunerError, UsageError
 from tuner.results import Results
 from tuner.spec import Budget, Search, StudySpec
 from tuner.study import delete, load, stored_spec
+
+log = logging.getLogger("tuner")
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -127,7 +130,7 @@ def _confirming(spec: StudySpec, rows: Sequence[TrialRow], seeds: int) -> StudyS
             ),
             "budget": Budget(trials=len(rows) * seeds),
             "training": training.model_copy(update={"cohort": cohort, "checkpoints": kept}),
-            "model": spec.model.model_copy(update={"keep_as": ""}),
+            "model": spec.model.model_copy(update={"keep_as": "", "ensemble": 1}),
         }
     )
 
@@ -336,7 +339,16 @@ def _joint(networks: _Networks, outputs: Tensor | None) -> Tensor | None:
     """Return what several networks say together ``[1, N, …]``; ``None`` where that is nothing."""
     if outputs is None or len(outputs) < 2 or not networks.trainable.combines:
         return None
-    return networks.trainable.combine(outputs).unsqueeze(0)
+    try:
+        return networks.trainable.combine(outputs).unsqueeze(0)
+    except Exception as error:  # noqa: BLE001 - the objective's own code; what each of them scores is known by now
+        name = type(networks.trainable).__name__
+        log.warning(
+            "%s.combine failed, so that nothing tells what they score together: %s",
+            name,
+            f"{type(error).__name__}: {error}",
+        )
+        return None
 
 
 def _half_width(*parts: float | None) -> float | None:

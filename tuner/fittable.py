@@ -27,6 +27,11 @@ class Fittable(Trainable):
         Called as ``module(*inputs)`` it gives what a network would: logits or logarithms of probabilities, or values.
         """
 
+    @property
+    def combines(self) -> bool:
+        """Not: what is fitted in one go is not kept, and scikit-learn has ensembles of its own."""
+        return False
+
     def network(self, params: Mapping[str, Any]) -> nn.Module:
         """Never called.
 

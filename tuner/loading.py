@@ -135,8 +135,9 @@ def refuse_idle(spec: StudySpec, loaded: LoadedTrainable | LoadedFunction, *, wh
         heeded = {"trial_timeout"}
     else:
         return
-    for key in ("start_from", "keep_as"):
-        if getattr(spec.model, key):
+    written = spec.model.model_dump(exclude_defaults=True)
+    for key in ("start_from", "keep_as", "ensemble"):
+        if key in written:
             raise SpecError(f"{where} [model] {key}: {weights}")
     idle = next((key for key in spec.training.model_dump(exclude_defaults=True) if key not in heeded), None)
     if idle is not None:

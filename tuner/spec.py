@@ -111,6 +111,9 @@ class ModelSection(Section):
         description="the name under which the best trial's network is kept when the study ends; default: it is not",
         examples=["churn"],
     )
+    ensemble: int = Field(
+        1, ge=1, description="so many of the best trials' networks are kept together, as one model that answers"
+    )
     where: str = Field(
         "",
         description="folder or fsspec URL of kept models; default: TUNER_MODELS, else tuner-models beside the SQLite "
@@ -195,6 +198,7 @@ def parse_spec(values: Mapping[str, Any], *, where: str) -> StudySpec:
 SAFE_TO_CHANGE = (
     "budget.",
     "space.",
+    "model.ensemble",
     "model.keep_as",
     "model.where",
     "training.checkpoints.",

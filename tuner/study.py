@@ -164,7 +164,7 @@ def keep(
     """
     from tuner.models.keeping import keep
 
-    trials = [] if trial is None else [trial] if isinstance(trial, int) else list(trial)
+    trials = [] if trial is None else list(trial) if isinstance(trial, Sequence) else [int(trial)]
     return keep(load(name, storage=storage), trials=trials, ensemble=ensemble, name=as_name, replace=replace)
 
 
@@ -396,8 +396,9 @@ def _keep_best(results: Results) -> None:
     if results.spec is None or not results.spec.model.keep_as:
         return
     from tuner.models.keeping import keep_best
+    from tuner.models.packing import trials_told
 
     kept = keep_best(results)
     if kept is not None:
         use = "" if kept.no_predictions else f": `tuner predict {shlex.quote(kept.name)} DATA` lets it answer new data"
-        notes.info("the network of trial %d is kept as model '%s'%s", kept.trials[0], kept.name, use)
+        notes.info("kept as model '%s': %s%s", kept.name, trials_told(kept.trials), use)

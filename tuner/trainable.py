@@ -190,9 +190,13 @@ class Trainable(ABC):
     def combine(self, outputs: Tensor) -> Tensor:
         """Return what several networks that gave ``[M, N, …]`` say together, as outputs ``[N, …]`` of one.
 
-        Of classes that is the logarithm of the mean of their probabilities, of numbers the mean (a linear opinion pool,
-        Stone 1961).
+        Of classes that is the logarithm of the mean of their probabilities (a linear opinion pool, Stone 1961), of
+        numbers the mean of the outputs, before :meth:`decode`: override it where that is not linear. Outputs are those
+        of the networks, or what :meth:`infer` made of them.
         """
+        import torch
+
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         if self.metrics()[0].task == "classification":
             return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
         return outputs.mean(0)

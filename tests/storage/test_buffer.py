@@ -157,10 +157,13 @@ def test_the_trials_that_a_person_gets_are_their_own_and_optunas(worker: Open) -
     study = optuna.create_study(storage=storage)
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     study.trials[0].params["x"] = -1.0
+    study.trials[0].distributions["x"].high = -1.0  # type: ignore[attr-defined]
     told = study.tell(study.ask(fixed_distributions={"x": FloatDistribution(0, 1)}), 0.5)
     told.user_attrs["mine"], told.values = {}, [2.0]
     stored = storage.get_all_trials(study._study_id, deepcopy=False)
     assert [trial.params["x"] >= 0 for trial in stored] == [True] * 3
+    assert study.trials[0].distributions == {"x": FloatDistribution(0, 1)}
+    assert repr(stored[0]) == repr(study.trials[0])
     assert (stored[2].user_attrs, stored[2].values) == ({}, [0.5])
     for trial in (told, *study.trials, copy.copy(stored[0]), pickle.loads(pickle.dumps(stored[0]))):
         assert type(trial) is FrozenTrial

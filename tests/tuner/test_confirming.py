@@ -168,6 +168,26 @@ def test_the_networks_of_the_chosen_one_are_scored_together_too(confirmed: tuple
     assert kept.trials == list(found.trainings)
 
 
+def test_what_they_score_together_is_left_out_where_their_objective_cannot_tell_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def combine(*_: object) -> None:
+        raise ValueError("not these")
+
+    monkeypatch.setattr("objectives.tables.table.Table.combine", combine, raising=False)
+    searched(tmp_path, budget={"trials": 1})
+    found = confirm("quick", top=1, seeds=2, workers=1, storage=storage(tmp_path))
+    assert (found.together, len(found.test) > 3) == ({}, True)
+    assert "Table.combine failed, so that nothing tells what they score together: ValueError: not these" in caplog.text
+
+
+def test_a_confirmation_of_an_earlier_version_is_read(first: tuple[Path, Confirmation]) -> None:
+    _, found = first
+    values = found.to_json()
+    del values["together"], values["trainings"]
+    assert Confirmation.from_json(values).test == found.test
+
+
 def test_the_chosen_network_is_the_one_that_is_kept(confirmed: tuple[Path, Confirmation]) -> None:
     folder, found = confirmed
     results = tuner.load("quick", storage=storage(folder))

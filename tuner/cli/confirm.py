@@ -60,7 +60,7 @@ def confirm(*, study: str, top: int, seeds: int, workers: int | None, storage: s
         if found.together:
             named = [argument for number in found.trainings for argument in ("--trial", str(number))]
             hint(f"  {again('keep', found.trials_in, *named, storage=storage)}")
-            hint(f"      keep its {len(found.trainings)} as one that answers")
+            hint(f"      keep its {len(found.trainings)} networks as one model, an ensemble")
     hint(f"  {again('report', study, storage=storage)}  all of it, as a page")
 
 

@@ -16,7 +16,7 @@ from tuner.cli.options import common, study_argument
 from tuner.cli.printing import again, hint, print_data, say_hidden
 from tuner.cli.tables import print_table
 from tuner.columns import Column
-from tuner.models.packing import NETWORKS
+from tuner.models.packing import trials_of, trials_told
 from tuner.output import ago, number, score
 
 if TYPE_CHECKING:
@@ -42,7 +42,12 @@ MODEL_KEYS = (
 @click.option(
     "--trial", "trials", type=int, multiple=True, metavar="N", help="Which trial; repeatable. Default: the best."
 )
-@click.option("--ensemble", type=click.IntRange(min=1), metavar="N", help="The N best trials, as one that answers.")
+@click.option(
+    "--ensemble",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The N best trials, as one that answers. Default: 1, or as [model] says.",
+)
 @click.option("--name", help="What to call it. Default: the study's name.")
 @click.option("--force", "--replace", is_flag=True, help="Overwrite the model of that name if it is there.")
 @common()
@@ -75,7 +80,7 @@ def keep(
         print_data(_kept(kept), output)
         return
     retrained = f", trained again for {kept.epochs_trained} epochs" if kept.epochs_trained else ""
-    click.echo(f"model '{kept.name}': {_trials_told(kept.trials)}{retrained}, {_scores_told(kept)}")
+    click.echo(f"model '{kept.name}': {trials_told(kept.trials)}{retrained}, {_scores_told(kept)}")
     hint(kept.place)
     _hint_next(kept, storage)
 
@@ -91,10 +96,6 @@ def _kept(kept: KeptModel) -> dict[str, Any]:
         "scores": dict(kept.scores),
         "alone": [dict(scores) for scores in kept.alone],
     }
-
-
-def _trials_told(trials: Sequence[int]) -> str:
-    return f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(map(str, trials))} together"
 
 
 def _scores_told(kept: KeptModel) -> str:
@@ -156,7 +157,7 @@ def _record(card: Mapping[str, Any], place: str) -> dict[str, Any]:
         return {**dict.fromkeys(MODEL_KEYS), "name": card["name"], "place": place, "damaged": card["damaged"]}
     return {
         **{key: card.get(key) for key in MODEL_KEYS},
-        "trials": [network["trial"] for network in card.get(NETWORKS, [card])],
+        "trials": trials_of(card),
         "objective": card["objective"].get("name", "table"),
         "bytes": sum(file["bytes"] for file in card["files"].values()),
         "place": place,
@@ -170,7 +171,7 @@ def _columns(records: list[dict[str, Any]]) -> list[Column]:
         return Column(title=title, cells=[str(cell) for cell in cells], left=left, rank=rank)
 
     whole = [record for record in records if record["damaged"] is None]
-    said = {id(record): f"{record['study']}, {_trials_told(record['trials'])}" for record in whole}
+    said = {id(record): f"{record['study']}, {trials_told(record['trials'])}" for record in whole}
     scores = {
         id(record): ", ".join(f"{metric} {score(value)}" for metric, value in record["scores"].items())
         for record in whole

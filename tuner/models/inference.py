@@ -86,13 +86,13 @@ class Predictor:
         where, told = shown(model.place), list(settings)
         _check_card(model.card, where)
         self._networks = [
-            KeptNetwork(_trainable(model, where, told), files, params, device=self.device, where=where)
+            KeptNetwork(_trainable_of(model, where, told), files, params, device=self.device, where=where)
             for params, files in unpacked(model, where)
         ]
 
     @property
     def _trainable(self) -> Trainable:
-        """What reads the outputs; of several networks it is the same."""
+        """What reads the outputs: those of several networks mean the same."""
         return self._networks[0].trainable
 
     def predict(self, data: Any, *, probabilities: bool = False, batch_size: int | None = None) -> pl.DataFrame:
@@ -116,17 +116,14 @@ class Predictor:
         samples = readings[0].samples
         columns: dict[str, list[Any]] = {}
         kept: list[Tensor] = []
-        answered = 0
         with own_errors(), ExitStack() as reading:
             for one in readings:
                 reading.enter_context(one.samples.reading())
-            for outputs in self._outputs(readings, batch_size or samples.most):
-                _note_strange(outputs, answered, samples.faults)
+            for outputs in self._outputs(readings, batch_size or min(one.samples.most for one in readings)):
                 for name, answers in self._trainable.answers(outputs, probabilities=probabilities).items():
                     columns.setdefault(name, []).extend(answers)
                 if samples.targets is not None:
                     kept.append(outputs)
-                answered += len(outputs)
         faults = {row: why for one in reversed(readings) for row, why in one.samples.faults.items()}
         for row in faults:
             for answers in columns.values():
@@ -138,8 +135,8 @@ class Predictor:
             faults=dict(sorted(faults.items())),
             scores=scores,
             scored=scored,
-            notes=samples.notes,
-            warnings=samples.warnings,
+            notes=_once(note for one in readings for note in one.samples.notes),
+            warnings=_once(warning for one in readings for warning in one.samples.warnings),
         )
 
     def _read(self, data: Any) -> list[_Reading]:
@@ -152,12 +149,17 @@ class Predictor:
                     same[0].networks.append(network)
                 else:
                     readings.append(_Reading(samples=network.samples(data), networks=[network]))
+        counts = {len(one.samples) for one in readings}
+        if len(counts) > 1:
+            told = " and ".join(map(str, sorted(counts)))
+            raise DataError(f"{readings[0].samples.where}: the networks of the ensemble read {told} samples in it")
         return readings
 
     def _outputs(self, readings: Sequence[_Reading], most: int) -> Iterator[Tensor]:
         """Yield what the networks together say of the samples, some at a time, on the host; of none, in its shape."""
         import torch
 
+        answered = 0
         with torch.inference_mode():
             for batches in zip(*(one.batches(most, self.device) for one in readings), strict=True):
                 said = [
@@ -165,6 +167,9 @@ class Predictor:
                     for one, inputs in zip(readings, batches, strict=True)
                     for network in one.networks
                 ]
+                for outputs in said:
+                    _note_strange(outputs, answered, readings[0].samples.faults)
+                answered += len(said[0])
                 yield said[0] if len(said) == 1 else self._trainable.combine(torch.stack(said))
 
     def _scores(
@@ -192,7 +197,8 @@ class _Reading:
 
     def serves(self, network: KeptNetwork) -> bool:
         """Whether another network would see the same."""
-        return self.samples.alike and self.networks[0].held == network.held
+        first = self.networks[0]
+        return first.held == network.held and (self.samples.alike or first.params == network.params)
 
     def batches(self, most: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
         """Yield the samples on the device, some at a time; of none, one batch without any."""
@@ -231,7 +237,7 @@ def _check_card(card: Mapping[str, Any], where: str) -> None:
         raise DataError(f"the card of the model '{where}' does not say its {missing[0]}; keep its trial again")
 
 
-def _trainable(model: Model, where: str, settings: Sequence[str]) -> Trainable:
+def _trainable_of(model: Model, where: str, settings: Sequence[str]) -> Trainable:
     from tuner.study_file import override
 
     card = model.card
@@ -261,6 +267,10 @@ def _device(wanted: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise UsageError(f"device '{wanted}' is not there; write auto, cpu, cuda or cuda:1") from None
     return device
+
+
+def _once(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(lines))
 
 
 def _note_strange(outputs: Tensor, start: int, faults: dict[int, str]) -> None:

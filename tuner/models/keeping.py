@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tuner import attributes
 from tuner.errors import UsageError
 from tuner.models.naming import WEIGHTS, check_place, may_replace, open_models
-from tuner.models.packing import NETWORKS, packed
+from tuner.models.packing import NETWORKS, packed, trials_of
 
 if TYPE_CHECKING:
     from tuner.loading import LoadedTrainable
@@ -62,7 +62,7 @@ def keep(
     """Keep the network of a trial under ``name`` (default: the study's): the chosen one unless told otherwise.
 
     Those of several ``trials``, or of as many of the best ones as ``ensemble`` says, become one model that answers what
-    they say together (:meth:`tuner.trainable.Trainable.combine`).
+    they say together (:meth:`tuner.trainable.Trainable.combine`). With neither it is as ``[model] ensemble`` says.
 
     Raises:
         UsageError: for a trial that has not come to an end, a study without networks, and a name that is taken.
@@ -75,7 +75,7 @@ def keep(
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
         raise UsageError(f"there is a model '{name}' already; --force overwrites it, --name gives another")
-    rebuilt = _rebuilt(results, lambda: _rows(results, trials, ensemble))
+    rebuilt = _rebuilt(results, lambda: _rows(results, spec, trials, ensemble))
     scores = rebuilt[0].scores if len(rebuilt) == 1 else _together(rebuilt)
     files, card = _contents(results, spec, rebuilt, scores)
     place = store.save(name, files, card, replace=replace)
@@ -92,22 +92,31 @@ def keep(
     )
 
 
-def _rows(results: Results, trials: Sequence[int], ensemble: int | None) -> list[TrialRow]:
+def _rows(results: Results, spec: StudySpec, trials: Sequence[int], ensemble: int | None) -> list[TrialRow]:
     """Return the trials whose networks are asked for, each of which has one."""
     if ensemble is None:
-        return [_ended(results, trial) for trial in dict.fromkeys(trials)] or [_ended(results, None)]
+        return [_ended(results, number) for number in dict.fromkeys(trials) or _wanted(results, spec)]
     if trials:
         raise UsageError("--ensemble takes the best trials, and --trial those it names: give one of them")
     if ensemble < 1:
         raise UsageError(f"--ensemble {ensemble}: at least 1 is needed")
     best = results.best(ensemble)[:ensemble]
     if len(best) < ensemble:
-        raise UsageError(f"--ensemble {ensemble}: study '{results.name}' has {len(best)} finished trials")
+        which = "on its Pareto front" if len(results.directions) > 1 else "to choose from"
+        counted = f"{len(best)} trial{'s' * (len(best) != 1)}"
+        raise UsageError(f"--ensemble {ensemble}: study '{results.name}' has {counted} {which}")
     return [_ended(results, row.number) for row in best]
 
 
+def _wanted(results: Results, spec: StudySpec) -> list[int]:
+    """Return the trials whose networks ``[model]`` asks for: the chosen one, or as many of the best as there are."""
+    if spec.model.ensemble == 1:
+        return [results.chosen().number]
+    return [row.number for row in results.best(spec.model.ensemble)[: spec.model.ensemble]]
+
+
 def keep_best(results: Results) -> KeptModel | None:
-    """Keep the best network as ``[model] keep_as`` says; ``None`` where it does not, or the best one is kept already.
+    """Keep the best network, or networks, as ``[model]`` says; ``None`` where it does not, or they are kept already.
 
     Raises:
         UsageError: when another study's network has the name.
@@ -121,12 +130,12 @@ def keep_best(results: Results) -> KeptModel | None:
         raise UsageError(
             f"[model] keep_as: another study's network is kept as '{name}'; `tuner keep --name` keeps this"
         )
-    best = results.best()[0].number
+    best = [row.number for row in results.best(spec.model.ensemble)[: spec.model.ensemble]]
     if name in store.names():
         card = store.card(name)
-        if (card["study_key"], card["trial"]) == (results.storage.study_key(results.study_id), best):
+        if (card["study_key"], trials_of(card)) == (results.storage.study_key(results.study_id), best):
             return None
-    return keep(results, trials=[best], name=name, replace=True)
+    return keep(results, trials=best, name=name, replace=True)
 
 
 def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
@@ -137,6 +146,17 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
         NoFinishedTrialError: when no trial has finished.
     """
     return _rebuilt(results, lambda: [_ended(results, trial)])[0]
+
+
+def rebuild_all(results: Results, *, ensemble: int) -> list[Rebuilt]:
+    """Return the networks of so many of the best trials, the best first.
+
+    Raises:
+        UsageError: when there are fewer, or they cannot answer together.
+    """
+    from tuner.study import stored_spec
+
+    return _rebuilt(results, lambda: _rows(results, stored_spec(results), (), ensemble))
 
 
 def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Rebuilt]:
@@ -156,10 +176,8 @@ def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Reb
     dataset = loaded.trainable.load()
     check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
     if len(rows) > 1 and not loaded.trainable.combines:
-        raise UsageError(
-            f"networks of study '{results.name}' cannot answer together, for only classes and numbers have a mean; "
-            "keep one trial"
-        )
+        why = loaded.trainable.no_predictions or "answers with sequences, of which there is no mean"
+        raise UsageError(f"--ensemble: a network of study '{results.name}' {why}; keep one trial")
     return [Rebuilt(results, spec, loaded, dataset, row) for row in rows]
 
 

@@ -49,6 +49,16 @@ def unpacked(model: Model, where: str) -> list[tuple[Mapping[str, Any], Files]]:
     return found
 
 
+def trials_of(card: Mapping[str, Any]) -> list[int]:
+    """Return the trials whose networks a card tells of."""
+    return [network["trial"] for network in card.get(NETWORKS, [card])]
+
+
+def trials_told(trials: Sequence[int]) -> str:
+    """Return in words whose networks they are."""
+    return f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(map(str, trials))} together"
+
+
 def check_alone(model: Model, where: str, purpose: str) -> None:
     """Refuse an ensemble where one network is needed.
 

@@ -48,7 +48,7 @@ class Samples:
     most: int = 1024
     """So many samples may be shown to the network at once."""
     alike: bool = False
-    """Whether every network that needs the same files sees them so, whatever else its hyperparameters are."""
+    """Whether every network that was kept with the same files sees them so, whatever else its hyperparameters are."""
     reading: Callable[[], AbstractContextManager[None]] = nullcontext
     """What is entered while sources are read."""
 
@@ -115,7 +115,7 @@ def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Sampl
     if faults:
         array = array.copy()
         array[list(faults)] = 0
-    return Samples(where=where, feeds=take(array), faults=faults, columns=columns, alike=True)
+    return Samples(where=where, feeds=take(array), faults=faults, columns=columns)
 
 
 def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:

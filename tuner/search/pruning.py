@@ -47,7 +47,9 @@ def at_scale(pruner: BasePruner) -> BasePruner:
     if twin is None:
         return pruner
     made: BasePruner = twin.__new__(twin)
-    made.__dict__.update(copy.deepcopy(pruner.__dict__))
+    made.__dict__.update(
+        {key: copy.copy(value) if isinstance(value, list) else value for key, value in vars(pruner).items()}
+    )
     if isinstance(made, PatientPruner) and made._wrapped_pruner is not None:
         made._wrapped_pruner = at_scale(made._wrapped_pruner)
     return made

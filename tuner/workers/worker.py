@@ -99,8 +99,7 @@ class Worker(ABC):
                 return reason
             if self.advance():
                 continue
-            # in this order: what another held a moment ago may have been given back since we last claimed
-            if self.storage.open_trials(self.study_id) == 0 and not self.advance():
+            if not self.storage.unfinished(self.study_id):
                 return STOPPED if self.storage.stop_requested(self.study_id) else BUDGET_SPENT
             time.sleep(POLL_SECONDS)
 

@@ -20,9 +20,9 @@ from tests.objectives.text.texts_kit import reviews
 from tests.objectives.translation.kit import PARAMS, backwards
 from tests.tuner import studies
 from tests.tuner.models.predicting import in_parts, validation
-from tuner.errors import DataError, UsageError
+from tuner.errors import DataError, SpecError, UsageError
 from tuner.models.inference import Predictor, load_model
-from tuner.models.keeping import KeptModel, keep
+from tuner.models.keeping import KeptModel, keep, keep_best
 from tuner.results import Results
 
 SPACE: dict[str, Any] = {"depth": [0, 1], "width": [4, 8], "learning_rate": 0.02, "optimizer": "adam"}
@@ -134,6 +134,8 @@ def test_a_row_that_cannot_be_read_has_no_answer(tmp_path: Path) -> None:
 
 
 OWN = """
+from dataclasses import replace
+
 import torch
 from torch import nn
 from tuner import Trainable
@@ -155,30 +157,57 @@ class Votes(Trainable):
 
     def combine(self, outputs):
         return nn.functional.one_hot(outputs.argmax(-1), 2).double().sum(0)
+
+
+class Scaled(Votes):
+    combine = Trainable.combine
+
+    def samples(self, data, params):
+        found = super().samples(data, params)
+        scale = 1 if params["learning_rate"] < 0.5 else 100
+        warnings = [f"scaled by {scale}"]
+        return replace(found, feeds=tuple(feed * scale for feed in found.feeds), warnings=warnings, most=200 // scale)
 """
 
 
-def test_an_objective_may_say_itself_how_its_networks_answer_together(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN)
+def own(folder: Path, name: str, learning_rates: list[float]) -> Results:
+    """Return a study of an own objective with a trial for each learning rate."""
+    (folder / "own.py").write_text(OWN)
     results = studies.create(
-        tmp_path,
-        objective={"name": f"{tmp_path / 'own.py'}:Votes"},
+        folder,
+        objective={"name": f"{folder / 'own.py'}:{name}"},
         data={},
-        space={"learning_rate": "0.001..1:log"},
-        search=SEARCH,
+        space={"learning_rate": learning_rates, "optimizer": "sgd"},
+        search=SEARCH | {"first": [{"learning_rate": rate} for rate in learning_rates]},
         training={"epochs": 1},
-        budget={"trials": 3},
+        budget={"trials": len(learning_rates)},
     )
     studies.work(results)
+    return results
+
+
+def test_an_objective_may_say_itself_how_its_networks_answer_together(tmp_path: Path) -> None:
+    results = own(tmp_path, "Votes", [0.001, 0.1, 1.0])
     points = np.random.default_rng(1).normal(size=(50, 2))
     votes = sum(opened(results, number)[0].predict(points)["class"].cast(int).to_numpy() for number in range(3))
     together = opened(results, 0, 1, 2)[0].predict(points)["class"].cast(int).to_numpy()
     assert (together == (votes > 1.5)).all()
+    found = opened(results, 0, 1, 2)[0].predictions([[1.0, 2.0], [3e38, 3e38]])
+    assert list(found.faults) == [1], "one of them has no answer, whatever the others make of it"
+
+
+def test_networks_that_read_samples_in_ways_of_their_own_each_do(tmp_path: Path) -> None:
+    results = own(tmp_path, "Scaled", [0.1, 1.0])
+    points = np.random.default_rng(1).normal(size=(50, 2))
+    apart = [opened(results, number)[0].predict(points, probabilities=True)["p(1)"].to_numpy() for number in (0, 1)]
+    found = opened(results, 0, 1)[0].predictions(points, probabilities=True)
+    np.testing.assert_allclose(found.frame["p(1)"].to_numpy(), np.mean(apart, axis=0), atol=1e-6)
+    assert found.warnings == ["scaled by 1", "scaled by 100"]
 
 
 def test_what_cannot_answer_together_is_refused(classes: tuple[Results, Path], tmp_path: Path) -> None:
     results, folder = classes
-    with pytest.raises(UsageError, match="--ensemble 9: study 'quick' has 4 finished trials"):
+    with pytest.raises(UsageError, match="--ensemble 9: study 'quick' has 4 trials to choose from"):
         keep(results, ensemble=9, name="nine")
     with pytest.raises(UsageError, match="give one of them"):
         keep(results, ensemble=2, trials=[0], name="both")
@@ -205,6 +234,31 @@ def test_sequences_have_no_mean(tmp_path: Path) -> None:
         budget={"trials": 2},
     )
     studies.work(results)
-    with pytest.raises(UsageError, match="cannot answer together, for only classes and numbers have a mean"):
+    with pytest.raises(
+        UsageError,
+        match="--ensemble: a network of study 'quick' answers with sequences, of which there is no mean; keep one",
+    ):
         keep(results, ensemble=2)
     assert not (tmp_path / "tuner-models").exists()
+
+
+def test_a_study_keeps_its_best_networks_together_when_its_run_ends(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    frame = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "sum": x.sum(1)})
+    results = finished(tmp_path, frame, "sum", model={"keep_as": "sums", "ensemble": 3})
+    kept = keep_best(results)
+    assert kept is not None
+    assert kept.trials == [row.number for row in results.best(3)]
+    assert kept.epochs_trained == 0, "their checkpoints are kept for it"
+    assert keep_best(results) is None, "it is there already"
+    assert keep(results, name="again").trials == kept.trials, "as [model] says"
+    assert len(keep(results, ensemble=1, name="one").trials) == 1
+
+
+def test_an_ensemble_of_what_cannot_answer_together_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    backwards(60).write_csv(tmp_path / "pairs.csv")
+    data = {"source": str(tmp_path / "pairs.csv"), "target": "backwards"}
+    with pytest.raises(SpecError, match=r"\[model\]: ensemble = 2: a network of this objective answers with sequences"):
+        studies.create(tmp_path, objective={"name": "translation"}, data=data, model={"ensemble": 2})
+    with pytest.raises(SpecError, match=r"\[model\] ensemble: what is fitted in one go has no weights to keep"):
+        studies.create(tmp_path, objective={"name": "SVC"}, training={}, model={"ensemble": 2})

@@ -150,13 +150,13 @@ def test_a_trial_given_back_while_a_worker_looks_for_work_is_not_left_behind(
     results = studies.create(tmp_path, budget={"trials": 2})
     other = open_storage(str(results.storage.database.url))
     (claim,) = other.claim(results.study_id, 1)
-    count = results.storage.open_trials
+    count = results.storage.unfinished
 
-    def open_trials(study_id: int) -> int:
+    def unfinished(study_id: int) -> int:
         other.release([claim.trial_id])  # now, between the claim that found nothing and this look
         return count(study_id)
 
-    monkeypatch.setattr(results.storage, "open_trials", open_trials)
+    monkeypatch.setattr(results.storage, "unfinished", unfinished)
     assert studies.work(results) == "budget spent"
     assert results.storage.get_trial(claim.trial_id).state.is_finished()
     assert [row.number for row in results.trials()] == [0, 1]
