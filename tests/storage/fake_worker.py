@@ -62,15 +62,10 @@ class FakeWorker:
                 self.fill()
                 if self.members:
                     self.epoch()
-                elif self.storage.open_trials(self.study_id) == 0 and not self.left():
+                elif not self.storage.unfinished(self.study_id):
                     return
                 else:
                     time.sleep(0.05)
-
-    def left(self) -> bool:
-        budget = self.storage.get_budget(self.study_id)
-        done = self.storage.get_n_trials(self.study_id, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-        return budget is None or done < budget
 
     def fill(self) -> None:
         free = self.options.cohort - len(self.members)

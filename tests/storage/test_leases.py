@@ -172,6 +172,26 @@ def test_unregistering_a_dead_worker_frees_its_trials_at_once(worker: Open) -> N
     assert [claim.number for claim in second.claim(study_id, 2)] == [0, 1]
 
 
+def test_what_is_unfinished_is_what_another_worker_may_come_to_get(worker: Open, clock: Clock) -> None:
+    first, second = worker(), worker()
+    plain = optuna.create_study(storage=first)
+    study_id = plain._study_id
+    first.set_budget(study_id, 3)
+    assert second.unfinished(study_id) == 0, "the budget is not begun"
+    held = first.claim(study_id, 3)
+    plain.enqueue_trial({"x": 0.5})  # beyond the budget
+    assert second.unfinished(study_id) == 3
+    first.release([held[0].trial_id])
+    assert second.unfinished(study_id) == 3, "one waits"
+    first.set_trial_state_values(held[1].trial_id, TrialState.COMPLETE, [1.0])
+    assert second.unfinished(study_id) == 2
+    clock.now += 61
+    assert second.unfinished(study_id) == 2, "a lease that has run out is taken over by the next claim"
+    assert len(second.claim(study_id, 3)) == 2
+    second.set_budget(study_id, None)
+    assert second.unfinished(study_id) == 3, "what is enqueued counts where there is no budget"
+
+
 def test_workers_that_died_with_a_trial_are_counted_until_its_next_checkpoint(worker: Open) -> None:
     second = worker()
     study_id = _study(second)
