@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tuner.sources import read_spec
     from tuner.space import Choices, Fixed, Range, Space
     from tuner.spec import StudySpec
-    from tuner.study import create, delete, join, load, names, resume, start, stop
+    from tuner.study import create, delete, join, keep, load, names, resume, start, stop
     from tuner.trainable import DataOptions, ObjectiveOptions, Trainable
 
     __version__: str
@@ -74,6 +74,7 @@ __all__ = [
     "create",
     "delete",
     "join",
+    "keep",
     "load",
     "load_model",
     "names",
@@ -86,7 +87,7 @@ __all__ = [
 
 _HOMES = {
     "sources": ("read_spec",),
-    "study": ("create", "delete", "join", "load", "names", "resume", "start", "stop"),
+    "study": ("create", "delete", "join", "keep", "load", "names", "resume", "start", "stop"),
     "confirming": ("confirm",),
     "confirmation": ("Candidate", "Confirmation", "Estimate"),
     "reporting.report": ("report",),

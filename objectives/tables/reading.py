@@ -101,7 +101,7 @@ def _bytes(path: Path) -> bytes:
         hint = f"; name a file in it: {', '.join(tables[:5])}" if tables else "; name a file"
         raise DataError(f"{path}: is a folder{hint}")
     try:
-        data = path.read_bytes()
+        data = content(path)
         if path.suffix == ".gz":
             data = gzip.decompress(data)
     except FileNotFoundError:

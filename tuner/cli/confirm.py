@@ -96,4 +96,6 @@ def confirmed_line(found: Confirmation, trial: int) -> str:
     said = f"{confirmed_told(one, name)} from {seeds_told(found)}: {standing(one, found)}"
     if one is found.chosen and name in found.test:
         said += f"; {interval(found.test[name])} on the test part"
+        if name in found.together:
+            said += f", its {len(found.trainings)} together {interval(found.together[name])}"
     return said

@@ -45,7 +45,7 @@ def init(*, name: str | None, data: str | None, target: tuple[str, ...], force: 
     if stdout:
         click.echo(text, nl=False)
         return
-    path = Path(f"{name}.toml")
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)

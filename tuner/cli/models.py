@@ -48,7 +48,7 @@ MODEL_KEYS = (
     metavar="N",
     help="The N best trials, as one that answers. Default: 1, or as [model] says.",
 )
-@click.option("--name", help="What to call it. Default: the study's name.")
+@click.option("--name", help="What to call it. Default: [model] keep_as, else the study's name.")
 @click.option("--force", "--replace", is_flag=True, help="Overwrite the model of that name if it is there.")
 @common()
 def keep(
@@ -76,6 +76,8 @@ def keep(
         kept = api.keep(study, trial=trials, ensemble=ensemble, as_name=name, replace=force, storage=storage)
     for trial in kept.pruned:
         hint(f"note: trial {trial} was pruned: its network is that of the epochs it had")
+    if kept.passing:
+        hint(f"note: [model] keep_as = '{kept.name}': the next run of the study overwrites it; --name gives another")
     if output != "table":
         print_data(_kept(kept), output)
         return

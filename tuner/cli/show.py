@@ -57,7 +57,9 @@ def show(study: str, trial: int, storage: str | None, output: str) -> None:
     if output in {"csv", "jsonl"}:
         print_data(epochs, output, keys=("epoch",))
     else:
-        print_data({**row.to_json(), "epochs": epochs}, output)
+        found = results.confirmation
+        confirmed = found.to_json() if found is not None and found.of(trial) is not None else None
+        print_data({**row.to_json(), "epochs": epochs, "confirmation": confirmed}, output)
 
 
 def print_trial(results: Results, row: TrialRow) -> None:

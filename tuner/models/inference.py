@@ -13,7 +13,7 @@ from tuner.loading import make_trainable
 from tuner.models.naming import find_model, open_model, open_models, shown
 from tuner.models.network import KeptNetwork, own_errors
 from tuner.models.packing import unpacked
-from tuner.models.samples import input_read_once
+from tuner.models.samples import pipes_read_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,10 +84,10 @@ class Predictor:
         """From where the model comes: its study, its trials, their hyperparameters and scores."""
         self.device = _device(device)
         where, told = shown(model.place), list(settings)
-        _check_card(model.card, where)
+        networks = unpacked(model, where)
         self._networks = [
             KeptNetwork(_trainable_of(model, where, told), files, params, device=self.device, where=where)
-            for params, files in unpacked(model, where)
+            for params, files in networks
         ]
 
     @property
@@ -142,7 +142,7 @@ class Predictor:
     def _read(self, data: Any) -> list[_Reading]:
         """Return the samples as each network sees them; those that see them alike share them."""
         readings: list[_Reading] = []
-        with input_read_once():
+        with pipes_read_once():
             for network in self._networks:
                 same = [one for one in readings if one.serves(network)]
                 if same:
@@ -229,12 +229,6 @@ def load_model(
     return Predictor(
         open_model(find_model(name, open_models(storage_url(storage), where))), device=device, settings=settings
     )
-
-
-def _check_card(card: Mapping[str, Any], where: str) -> None:
-    missing = [key for key in ("objective", "data", "params", "seed") if key not in card]
-    if missing:
-        raise DataError(f"the card of the model '{where}' does not say its {missing[0]}; keep its trial again")
 
 
 def _trainable_of(model: Model, where: str, settings: Sequence[str]) -> Trainable:

@@ -19,6 +19,7 @@ from tuner.models.naming import WEIGHTS, check_place, may_replace, open_models
 from tuner.models.packing import NETWORKS, packed, trials_of
 
 if TYPE_CHECKING:
+    from tuner.confirmation import Confirmation
     from tuner.loading import LoadedTrainable
     from tuner.results import Results, TrialRow
     from tuner.spec import StudySpec
@@ -45,6 +46,8 @@ class KeptModel:
     """The optimised metrics of what was kept, on the validation part."""
     alone: Sequence[Mapping[str, float]]
     """Those of each network."""
+    passing: bool
+    """Whether the next run of the study keeps its best network in its place."""
     source: str
     """Where the data lies from which it learned, if its objective says so."""
     no_predictions: str
@@ -61,8 +64,9 @@ def keep(
 ) -> KeptModel:
     """Keep the network of a trial under ``name`` (default: the study's): the chosen one unless told otherwise.
 
-    Those of several ``trials``, or of as many of the best ones as ``ensemble`` says, become one model that answers what
-    they say together (:meth:`tuner.trainable.Trainable.combine`). With neither it is as ``[model] ensemble`` says.
+    Those of several ``trials``, or of the chosen one and the next best, as many as ``ensemble`` says, become one model
+    that answers what they say together (:meth:`tuner.trainable.Trainable.combine`). With neither it is as ``[model]
+    ensemble`` says.
 
     Raises:
         UsageError: for a trial that has not come to an end, a study without networks, and a name that is taken.
@@ -87,6 +91,7 @@ def keep(
         epochs_trained=sum(one.epochs_trained for one in rebuilt),
         scores=scores,
         alone=[one.scores for one in rebuilt],
+        passing=name == spec.model.keep_as and [one.row.number for one in rebuilt] != _best(results, spec),
         source=str(spec.data.get("source", "")),
         no_predictions=rebuilt[0].trainable.no_predictions,
     )
@@ -95,24 +100,29 @@ def keep(
 def _rows(results: Results, spec: StudySpec, trials: Sequence[int], ensemble: int | None) -> list[TrialRow]:
     """Return the trials whose networks are asked for, each of which has one."""
     if ensemble is None:
-        return [_ended(results, number) for number in dict.fromkeys(trials) or _wanted(results, spec)]
+        return [_ended(results, number) for number in dict.fromkeys(trials) or _ranked(results, spec.model.ensemble)]
     if trials:
         raise UsageError("--ensemble takes the best trials, and --trial those it names: give one of them")
     if ensemble < 1:
         raise UsageError(f"--ensemble {ensemble}: at least 1 is needed")
-    best = results.best(ensemble)[:ensemble]
+    best = _ranked(results, ensemble)
     if len(best) < ensemble:
         which = "on its Pareto front" if len(results.directions) > 1 else "to choose from"
         counted = f"{len(best)} trial{'s' * (len(best) != 1)}"
         raise UsageError(f"--ensemble {ensemble}: study '{results.name}' has {counted} {which}")
-    return [_ended(results, row.number) for row in best]
+    return [_ended(results, number) for number in best]
 
 
-def _wanted(results: Results, spec: StudySpec) -> list[int]:
-    """Return the trials whose networks ``[model]`` asks for: the chosen one, or as many of the best as there are."""
-    if spec.model.ensemble == 1:
-        return [results.chosen().number]
+def _best(results: Results, spec: StudySpec) -> list[int]:
+    """Return the trials whose networks a run keeps in the end: the best, as many as ``[model]`` says or there are."""
     return [row.number for row in results.best(spec.model.ensemble)[: spec.model.ensemble]]
+
+
+def _ranked(results: Results, count: int) -> list[int]:
+    """Return so many of the best trials, or as many as there are, the chosen one first."""
+    chosen = results.chosen().number
+    others = [row.number for row in results.best(count)[:count] if row.number != chosen]
+    return [chosen, *others][:count]
 
 
 def keep_best(results: Results) -> KeptModel | None:
@@ -130,7 +140,7 @@ def keep_best(results: Results) -> KeptModel | None:
         raise UsageError(
             f"[model] keep_as: another study's network is kept as '{name}'; `tuner keep --name` keeps this"
         )
-    best = [row.number for row in results.best(spec.model.ensemble)[: spec.model.ensemble]]
+    best = _best(results, spec)
     if name in store.names():
         card = store.card(name)
         if (card["study_key"], trials_of(card)) == (results.storage.study_key(results.study_id), best):
@@ -294,17 +304,26 @@ def _contents(
         "data": dict(spec.data),
         "seed": spec.seed,
         "scores": scores,
-        "confirmation": None,
     }
+    confirmation = _confirmation(results, spec, [one.row.number for one in rebuilt])
+    card["confirmation"] = None if confirmation is None else confirmation.to_json()
     if len(rebuilt) == 1:
-        confirmation = results.confirmation
-        if confirmation is not None and confirmation.chosen.trial == rebuilt[0].row.number:
-            card["confirmation"] = confirmation.to_json()
         return files[0], {**networks[0], **card}
     together, names = packed(files)
     parameters = sum(network["network_parameters"] for network in networks)
     whose = [{**network, "files": held} for network, held in zip(networks, names, strict=True)]
     return together, {**card, "trial": None, "params": {}, "network_parameters": parameters, NETWORKS: whose}
+
+
+def _confirmation(results: Results, spec: StudySpec, trials: Sequence[int]) -> Confirmation | None:
+    """Return the confirmation that chose these: a trial of the study, or all of the chosen one's trainings."""
+    from tuner.study import load
+
+    if not spec.confirms:
+        found = results.confirmation
+        return found if found is not None and [found.chosen.trial] == list(trials) else None
+    found = load(spec.confirms, storage=_url(results)).confirmation
+    return found if found is not None and sorted(found.trainings) == sorted(trials) else None
 
 
 def _network(rebuilt: Rebuilt) -> dict[str, Any]:

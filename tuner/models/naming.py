@@ -18,7 +18,7 @@ from storage.files import open_files
 from storage.models import CARD, read_model
 from storage.urls import beside, mask, parse
 from tuner.errors import DataError, StudyConflictError, UsageError
-from tuner.models.packing import check_alone
+from tuner.models.packing import check_alone, check_card
 from tuner.spelling import nearest
 
 if TYPE_CHECKING:
@@ -210,7 +210,9 @@ def summaries(store: ModelStore) -> list[Mapping[str, Any]]:
     cards: list[Mapping[str, Any]] = []
     for name in store.names():
         try:
-            cards.append(store.card(name))
-        except ModelError as error:
+            card = store.card(name)
+            check_card(card, name)
+            cards.append(card)
+        except (ModelError, DataError) as error:
             cards.append({"name": name, "damaged": str(error)})
     return cards

@@ -32,12 +32,50 @@ def packed(networks: Sequence[Files]) -> tuple[dict[str, bytes], list[dict[str, 
     return files, names
 
 
+def check_card(card: Mapping[str, Any], where: str) -> None:
+    """Check that a card says what is read of it.
+
+    Raises:
+        DataError: naming what it does not say.
+    """
+    for key, kind in _OF_A_MODEL.items():
+        _check_entry(card, key, kind, where)
+    if NETWORKS not in card:
+        _check_entry(card, "trial", int, where)
+        return
+    _check_entry(card, NETWORKS, list, where)
+    if not card[NETWORKS]:
+        raise DataError(f"the card of the model '{where}' tells of no network; keep its trials again")
+    for network in card[NETWORKS]:
+        for key, kind in _OF_A_NETWORK.items():
+            _check_entry(network if isinstance(network, dict) else {}, key, kind, where)
+
+
+_OF_A_MODEL = {
+    "objective": dict,
+    "data": dict,
+    "seed": int,
+    "params": dict,
+    "scores": dict,
+    "network_parameters": int,
+    "study": str,
+    "kept": str,
+}
+_OF_A_NETWORK = {"trial": int, "params": dict, "scores": dict, "files": dict}
+
+
+def _check_entry(card: Mapping[str, Any], key: str, kind: type, where: str) -> None:
+    if not isinstance(card.get(key), kind):
+        raise DataError(f"the card of the model '{where}' does not say its {key}; keep its trial again")
+
+
 def unpacked(model: Model, where: str) -> list[tuple[Mapping[str, Any], Files]]:
     """Return the hyperparameters and the files of each network of a model.
 
     Raises:
-        DataError: when its card names a file that it does not have.
+        DataError: when its card does not say what they are, or names a file that it does not have.
     """
+    check_card(model.card, where)
     if NETWORKS not in model.card:
         return [(model.card["params"], model.files)]
     found: list[tuple[Mapping[str, Any], Files]] = []

@@ -69,28 +69,30 @@ def held(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 
 def content(path: Path) -> bytes:
-    """Return what a file holds, or what comes on standard input."""
-    if path != STDIN:
-        return path.read_bytes()
-    if _input is None:
-        return sys.stdin.buffer.read()
-    if not _input:
-        _input.append(sys.stdin.buffer.read())
-    return _input[0]
+    """Return what a file holds, or what comes on standard input or by another pipe."""
+    if _pipes is None or (path != STDIN and path.is_file()):
+        return _read(path)
+    if path not in _pipes:
+        _pipes[path] = _read(path)
+    return _pipes[path]
 
 
-_input: list[bytes] | None = None
+def _read(path: Path) -> bytes:
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+
+
+_pipes: dict[Path, bytes] | None = None
 
 
 @contextmanager
-def input_read_once() -> Iterator[None]:
-    """Inside, what comes on standard input is read once, and is there for all who ask for it."""
-    global _input  # noqa: PLW0603 - as the input itself, it is the process's
-    _input = []
+def pipes_read_once() -> Iterator[None]:
+    """Inside, what comes by a pipe is read once, and is there for all who ask for it."""
+    global _pipes  # noqa: PLW0603 - as standard input itself, it is the process's
+    _pipes = {}
     try:
         yield
     finally:
-        _input = None
+        _pipes = None
 
 
 def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Samples:
@@ -102,7 +104,7 @@ def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Sampl
     import numpy as np
 
     if isinstance(data, Path):
-        where, array, columns = data.name, *_file_of_numbers(data)
+        where, array, columns = "standard input" if data == STDIN else data.name, *_file_of_numbers(data)
     else:
         array = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
         where, columns = "the data", None
@@ -122,7 +124,7 @@ def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:
     import numpy as np
     import polars as pl
 
-    suffix = path.suffix.lower()
+    name, suffix = "standard input" if path == STDIN else path.name, path.suffix.lower()
     if path != STDIN and (path.is_dir() or not path.exists()):
         raise DataError(f"{path}: {'is a folder; name a file' if path.is_dir() else 'no such file'}")
     if suffix == ".npy":
@@ -137,11 +139,13 @@ def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:
         first = written.decode("utf-8-sig").partition("\n")[0]
         frame = pl.read_csv(written, has_header=not all(map(_is_number, first.split(","))), infer_schema_length=None)
     except (UnicodeError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path.name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{name}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+    numbers = frame.cast(pl.Float64, strict=False)
     for series in frame:
-        if not series.dtype.is_numeric() and series.dtype != pl.Boolean:
-            raise DataError(f"{path.name}: column '{series.name}' holds {series.dtype}, not numbers")
-    return frame.cast(pl.Float64).to_numpy(), frame
+        lost = series.is_not_null() & numbers[series.name].is_null()
+        if lost.any():
+            raise DataError(f"{name}: column '{series.name}' holds '{series.filter(lost)[0]}', which is no number")
+    return numbers.to_numpy(), frame
 
 
 def _is_number(text: str) -> bool:

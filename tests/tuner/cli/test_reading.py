@@ -194,7 +194,7 @@ def test_show_as_csv_is_the_curve(run: Run) -> None:
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert rows[3]["validation_loss"] == "0.3"
     whole = json.loads(run("show", "churn", "1", "-o", "json").stdout)
-    assert list(whole) == [*TRIAL_KEYS, "epochs"]
+    assert list(whole) == [*TRIAL_KEYS, "epochs", "confirmation"]
 
 
 def test_the_storage_is_the_flags_then_the_environments(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import shutil
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +18,7 @@ import polars as pl
 import pytest
 
 import tuner
+from storage import ModelStore
 from tests.objectives.tables_kit import messy
 from tests.objectives.text.texts_kit import reviews
 from tests.objectives.translation.kit import PARAMS, backwards
@@ -23,6 +27,7 @@ from tests.tuner.models.predicting import in_parts, validation
 from tuner.errors import DataError, SpecError, UsageError
 from tuner.models.inference import Predictor, load_model
 from tuner.models.keeping import KeptModel, keep, keep_best
+from tuner.models.naming import summaries
 from tuner.results import Results
 
 SPACE: dict[str, Any] = {"depth": [0, 1], "width": [4, 8], "learning_rate": 0.02, "optimizer": "adam"}
@@ -119,9 +124,15 @@ def test_each_network_reads_texts_by_its_own_tokenizer_from_one_pipe(
     apart = [opened(results, number)[0].predict(tmp_path / "new.csv", probabilities=True) for number in (0, 1)]
     pipe = SimpleNamespace(buffer=io.BytesIO((tmp_path / "new.csv").read_bytes()))
     monkeypatch.setattr(sys, "stdin", pipe)
-    together = model.predict("-", probabilities=True)
     mean = np.mean([one["p(good)"].to_numpy() for one in apart], axis=0)
-    np.testing.assert_allclose(together["p(good)"].to_numpy(), mean, atol=1e-6)
+    os.mkfifo(tmp_path / "named")
+    content = (tmp_path / "new.csv").read_bytes()
+    writer = threading.Thread(target=(tmp_path / "named").write_bytes, args=(content,))
+    writer.start()
+    for way in ("-", tmp_path / "named"):
+        together = model.predict(way, probabilities=True)
+        np.testing.assert_allclose(together["p(good)"].to_numpy(), mean, atol=1e-6)
+    writer.join()
 
 
 def test_a_row_that_cannot_be_read_has_no_answer(tmp_path: Path) -> None:
@@ -262,3 +273,28 @@ def test_an_ensemble_of_what_cannot_answer_together_is_refused_before_anything_r
         studies.create(tmp_path, objective={"name": "translation"}, data=data, model={"ensemble": 2})
     with pytest.raises(SpecError, match=r"\[model\] ensemble: what is fitted in one go has no weights to keep"):
         studies.create(tmp_path, objective={"name": "SVC"}, training={}, model={"ensemble": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"networks": []}, "tells of no network"),
+        ({"networks": 5}, "does not say its networks"),
+        ({"networks": [{"trial": 1, "params": {}, "scores": {}}]}, "does not say its files"),
+        ({"networks": [3]}, "does not say its trial"),
+        ({"objective": None}, "does not say its objective"),
+    ],
+)
+def test_a_card_that_was_damaged_by_hand_hides_no_other_model(
+    classes: tuple[Results, Path], tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    results, _ = classes
+    place = Path(keep(results, ensemble=2, name="whole", replace=True).place)
+    for name in ("whole", "other"):
+        shutil.copytree(place, tmp_path / name)
+    card = tmp_path / "other" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"name": "other"} | change))
+    with pytest.raises(DataError, match=says):
+        load_model(str(tmp_path / "other"))
+    listed = summaries(ModelStore(str(tmp_path)))
+    assert [(card["name"], "damaged" in card) for card in listed] == [("other", True), ("whole", False)]

@@ -147,7 +147,7 @@ def test_what_the_network_cannot_be_called_with_is_told(tmp_path: Path) -> None:
     ):
         model.predict(np.zeros((4, 3)))
     (tmp_path / "words.csv").write_text("x,y\n1,two\n")
-    with pytest.raises(DataError, match=r"words\.csv: column 'y' holds String, not numbers"):
+    with pytest.raises(DataError, match=r"words\.csv: column 'y' holds 'two', which is no number"):
         model.predict(tmp_path / "words.csv")
     with pytest.raises(DataError, match=r"reads new samples from \.csv and \.npy"):
         model.predict(tmp_path / "mine.py")
