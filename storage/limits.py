@@ -39,7 +39,7 @@ def whole_step(dialect: str, step: Any) -> int:
     Raises:
         StorageError: naming it.
     """
-    if not isinstance(step, Integral) or (dialect != "sqlite" and int(step) not in _STEPS):
+    if not isinstance(step, int | Integral) or (dialect != "sqlite" and int(step) not in _STEPS):
         raise StorageError(f"step {step!r} of a report is no whole number between {_STEPS[0]} and {_STEPS[-1]}")
     return int(step)
 
