@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
 from tuner.errors import UsageError
+from tuner.models import choosing
 from tuner.models.naming import WEIGHTS, check_place, may_replace, open_models
 from tuner.models.packing import NETWORKS, packed, trials_of
 
@@ -79,7 +80,7 @@ def keep(
     name = check_place(name or spec.model.keep_as or results.name)
     if not replace and name in store.names():
         raise UsageError(f"there is a model '{name}' already; --force overwrites it, --name gives another")
-    rebuilt = _rebuilt(results, lambda: _rows(results, spec, trials, ensemble))
+    rebuilt = _rebuilt(results, lambda: choosing.asked_for(results, spec, trials, ensemble))
     scores = rebuilt[0].scores if len(rebuilt) == 1 else _together(rebuilt)
     files, card = _contents(results, spec, rebuilt, scores)
     place = store.save(name, files, card, replace=replace)
@@ -91,38 +92,10 @@ def keep(
         epochs_trained=sum(one.epochs_trained for one in rebuilt),
         scores=scores,
         alone=[one.scores for one in rebuilt],
-        passing=name == spec.model.keep_as and [one.row.number for one in rebuilt] != _best(results, spec),
+        passing=name == spec.model.keep_as and [one.row.number for one in rebuilt] != choosing.best(results, spec),
         source=str(spec.data.get("source", "")),
         no_predictions=rebuilt[0].trainable.no_predictions,
     )
-
-
-def _rows(results: Results, spec: StudySpec, trials: Sequence[int], ensemble: int | None) -> list[TrialRow]:
-    """Return the trials whose networks are asked for, each of which has one."""
-    if ensemble is None:
-        return [_ended(results, number) for number in dict.fromkeys(trials) or _ranked(results, spec.model.ensemble)]
-    if trials:
-        raise UsageError("--ensemble takes the best trials, and --trial those it names: give one of them")
-    if ensemble < 1:
-        raise UsageError(f"--ensemble {ensemble}: at least 1 is needed")
-    best = _ranked(results, ensemble)
-    if len(best) < ensemble:
-        which = "on its Pareto front" if len(results.directions) > 1 else "to choose from"
-        counted = f"{len(best)} trial{'s' * (len(best) != 1)}"
-        raise UsageError(f"--ensemble {ensemble}: study '{results.name}' has {counted} {which}")
-    return [_ended(results, number) for number in best]
-
-
-def _best(results: Results, spec: StudySpec) -> list[int]:
-    """Return the trials whose networks a run keeps in the end: the best, as many as ``[model]`` says or there are."""
-    return [row.number for row in results.best(spec.model.ensemble)[: spec.model.ensemble]]
-
-
-def _ranked(results: Results, count: int) -> list[int]:
-    """Return so many of the best trials, or as many as there are, the chosen one first."""
-    chosen = results.chosen().number
-    others = [row.number for row in results.best(count)[:count] if row.number != chosen]
-    return [chosen, *others][:count]
 
 
 def keep_best(results: Results) -> KeptModel | None:
@@ -132,7 +105,8 @@ def keep_best(results: Results) -> KeptModel | None:
         UsageError: when another study's network has the name.
     """
     spec = results.spec
-    if spec is None or not spec.model.keep_as or not any(row.state == "finished" for row in results.trials()):
+    best = [] if spec is None or not spec.model.keep_as else choosing.best(results, spec)
+    if spec is None or not best:
         return None
     name = spec.model.keep_as
     store = open_models(_url(results), spec.model.where)
@@ -140,7 +114,6 @@ def keep_best(results: Results) -> KeptModel | None:
         raise UsageError(
             f"[model] keep_as: another study's network is kept as '{name}'; `tuner keep --name` keeps this"
         )
-    best = _best(results, spec)
     if name in store.names():
         card = store.card(name)
         if (card["study_key"], trials_of(card)) == (results.storage.study_key(results.study_id), best):
@@ -155,7 +128,7 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
         UsageError: for a trial that has not come to an end, and a study without networks.
         NoFinishedTrialError: when no trial has finished.
     """
-    return _rebuilt(results, lambda: [_ended(results, trial)])[0]
+    return _rebuilt(results, lambda: [choosing.ended(results, trial)])[0]
 
 
 def rebuild_all(results: Results, *, ensemble: int) -> list[Rebuilt]:
@@ -166,7 +139,7 @@ def rebuild_all(results: Results, *, ensemble: int) -> list[Rebuilt]:
     """
     from tuner.study import stored_spec
 
-    return _rebuilt(results, lambda: _rows(results, stored_spec(results), (), ensemble))
+    return _rebuilt(results, lambda: choosing.asked_for(results, stored_spec(results), (), ensemble))
 
 
 def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Rebuilt]:
@@ -187,16 +160,8 @@ def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Reb
     check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
     if len(rows) > 1 and not loaded.trainable.combines:
         why = loaded.trainable.no_predictions or "answers with sequences, of which there is no mean"
-        raise UsageError(f"--ensemble: a network of study '{results.name}' {why}; keep one trial")
+        raise UsageError(f"a network of study '{results.name}' {why}; keep one trial")
     return [Rebuilt(results, spec, loaded, dataset, row) for row in rows]
-
-
-def _ended(results: Results, trial: int | None) -> TrialRow:
-    """Return a trial that has a network, the chosen one unless told otherwise."""
-    row = results.chosen() if trial is None else results.trial(trial)
-    if row.state not in ("finished", "pruned") or not row.attributes.get(attributes.EPOCHS):
-        raise UsageError(f"trial {row.number} is {row.state}; only one that finished or was pruned has a network")
-    return row
 
 
 class Rebuilt:

@@ -247,7 +247,7 @@ def test_sequences_have_no_mean(tmp_path: Path) -> None:
     studies.work(results)
     with pytest.raises(
         UsageError,
-        match="--ensemble: a network of study 'quick' answers with sequences, of which there is no mean; keep one",
+        match="a network of study 'quick' answers with sequences, of which there is no mean; keep one",
     ):
         keep(results, ensemble=2)
     assert not (tmp_path / "tuner-models").exists()
