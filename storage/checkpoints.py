@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,9 +139,9 @@ class CheckpointStore:
             self.files.remove_folder(self._trial_folder(trial_id))
         return deletions
 
-    def remove_all(self) -> None:
-        """Delete every checkpoint of the study."""
-        records = self.storage.study_checkpoints(self.study_id)
+    def remove_all(self, *, but: Collection[int] = ()) -> None:
+        """Delete every checkpoint of the study, ``but`` those of these trials."""
+        records = [one for one in self.storage.study_checkpoints(self.study_id) if one.trial_id not in but]
         self._delete(records)
         for trial_id in {record.trial_id for record in records}:
             self.files.remove_folder(self._trial_folder(trial_id))

@@ -91,8 +91,15 @@ def confirm(
         together=tested.together,
     )
     results.storage.set_study_user_attr(results.study_id, attributes.CONFIRMATION, found.to_json())
-    open_store(repeated.storage, repeated.study_id, stored_spec(repeated)).remove_all()
+    _tidy(repeated, ended)
     return found
+
+
+def _tidy(repeated: Results, kept: Sequence[TrialRow]) -> None:
+    """Delete the trainings' checkpoints but those whose networks may be ``kept`` next, lest they be trained again."""
+    id_of = repeated.storage.get_trial_id_from_study_id_trial_number
+    spared = {id_of(repeated.study_id, trial.number) for trial in kept}
+    open_store(repeated.storage, repeated.study_id, stored_spec(repeated)).remove_all(but=spared)
 
 
 def candidates(

@@ -166,6 +166,9 @@ def test_the_networks_of_the_chosen_one_are_scored_together_too(confirmed: tuple
     assert found.together["log_loss"].scores == (found.together["log_loss"].mean,)
     kept = keep(again, trials=found.trainings, name="together")
     assert kept.trials == list(found.trainings)
+    assert kept.epochs_trained == 0, "their checkpoints are left for it"
+    ids = {again.storage.get_trial_id_from_study_id_trial_number(again.study_id, n) for n in found.trainings}
+    assert {record.trial_id for record in again.storage.study_checkpoints(again.study_id)} == ids
 
 
 def test_what_they_score_together_is_left_out_where_their_objective_cannot_tell_it(
