@@ -102,6 +102,12 @@ class Confirmation:
         """The study whose trials the trainings are."""
         return confirming_study(self.study)
 
+    def keeping_together(self) -> list[str]:
+        """Return the command that keeps the networks of :attr:`trainings` as one model; empty where there is none."""
+        if not self.together:
+            return []
+        return ["keep", self.trials_in, *(word for number in self.trainings for word in ("--trial", str(number)))]
+
     def of(self, trial: int) -> Candidate | None:
         """Return what was found of a trial, if it was among the candidates."""
         return next((candidate for candidate in self.candidates if candidate.trial == trial), None)

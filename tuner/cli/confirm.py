@@ -58,8 +58,7 @@ def confirm(*, study: str, top: int, seeds: int, workers: int | None, storage: s
     if load(study, storage=storage).chosen().attributes.get(attributes.NETWORK_PARAMETERS):
         hint(f"  {again('keep', study, storage=storage)}    keep the network of trial {found.chosen.trial}")
         if found.together:
-            named = [argument for number in found.trainings for argument in ("--trial", str(number))]
-            hint(f"  {again('keep', found.trials_in, *named, storage=storage)}")
+            hint(f"  {again(*found.keeping_together(), storage=storage)}")
             hint(f"      keep its {len(found.trainings)} networks as one model, an ensemble")
     hint(f"  {again('report', study, storage=storage)}  all of it, as a page")
 

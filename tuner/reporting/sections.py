@@ -266,6 +266,8 @@ def _commands(study: Snapshot) -> Iterator[str]:
     yield study.command("show", name, str(study.chosen.number))
     if study.chosen.attributes.get(attributes.NETWORK_PARAMETERS):
         yield study.command("keep", name, "--trial", str(study.chosen.number))
+        if found is not None and found.together:
+            yield study.command(*found.keeping_together())
     yield study.command("report", name, "--force")
 
 

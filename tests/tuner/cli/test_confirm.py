@@ -16,6 +16,7 @@ from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
 from tuner import study
 from tuner.errors import StudyNotFoundError
+from tuner.output import score
 
 NOISY = """
 import random, time
@@ -92,6 +93,12 @@ def test_a_person_reads_what_was_luck(run: Run) -> None:
     assert "from 3 fresh seeds: chosen; " in shown
     record = json.loads(run("confirm", "iris", "--top", "2", "--seeds", "3", "-o", "json").stdout)
     assert (record["chosen"], record["looks"]) == (int(chosen), 1)
+    (named,) = (line for line in done.stderr.splitlines() if "tuner keep iris.confirm --trial " in line)
+    kept = run(*named.split()[1:])
+    assert kept.exit_code == 0, kept.output
+    together = record["together"]["accuracy"]["mean"]
+    assert f"its 3 together {score(together)}" in shown
+    assert "trained again" not in kept.stdout, "confirm has left the checkpoints"
 
 
 @pytest.mark.parametrize(
