@@ -135,7 +135,7 @@ def _all_at_once(targets: tuple[Target, ...], guard: str, anew: bool, alone: boo
 def among(array: str, *, alone: bool) -> str:
     """Return what an id is equal to that is in the array, or ``alone`` in it.
 
-    Of one, PostgreSQL knows without planning anew that it is one, which saves a third of its work.
+    Of one, PostgreSQL knows without planning anew that it is one.
     """
     return f"({array})[1]" if alone else f"ANY({array})"
 

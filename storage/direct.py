@@ -1,7 +1,7 @@
 """Hot statements straight on the driver, and whole transactions in one round trip of PostgreSQL's.
 
-SQLAlchemy's own work costs more than most of these statements. They are text in the driver's style,
-``%(name)s``, which the driver prepares once it has seen them a few times.
+SQLAlchemy's own work costs more than most of these statements. They are text in the driver's style; PostgreSQL's
+prepares them once it has seen them a few times.
 """
 
 from __future__ import annotations

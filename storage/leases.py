@@ -150,7 +150,7 @@ _UNFINISHED = (
     )
     .where(
         _trials.c.study_id == bindparam("study"),
-        _trials.c.state.in_([TrialState.RUNNING, TrialState.WAITING]),
+        text("trials.state IN ('RUNNING', 'WAITING')"),  # word for word as in the index
         _leases.c.expires.is_not(None)
         | ((_trials.c.state == TrialState.WAITING) & (_ours.c.budget.is_(None) | (_trials.c.number < _ours.c.budget))),
     )

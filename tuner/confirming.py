@@ -25,8 +25,6 @@ from tuner.results import Results
 from tuner.spec import Budget, Search, StudySpec
 from tuner.study import delete, load, stored_spec
 
-log = logging.getLogger("tuner")
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from tuner.training.data import Feed
     from tuner.workers.running import Observer
 
+log = logging.getLogger("tuner")
 LEVEL = 0.95
 """Of the intervals."""
 RESAMPLES = 200
@@ -344,7 +343,7 @@ def _scores(networks: _Networks) -> _Tested:
 
 def _joint(networks: _Networks, outputs: Tensor | None) -> Tensor | None:
     """Return what several networks say together ``[1, N, …]``; ``None`` where that is nothing."""
-    if outputs is None or len(outputs) < 2 or not networks.trainable.combines:
+    if outputs is None or len(outputs) < 2 or networks.trainable.no_ensemble:
         return None
     try:
         return networks.trainable.combine(outputs).unsqueeze(0)

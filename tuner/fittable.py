@@ -28,9 +28,9 @@ class Fittable(Trainable):
         """
 
     @property
-    def combines(self) -> bool:
-        """Not: what is fitted in one go is not kept, and scikit-learn has ensembles of its own."""
-        return False
+    def no_ensemble(self) -> str:
+        """Say that what is fitted in one go is not kept; scikit-learn has ensembles of its own."""
+        return "is fitted in one go, and not kept"
 
     def network(self, params: Mapping[str, Any]) -> nn.Module:
         """Never called.

@@ -74,10 +74,9 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     with own_code(type(loaded.trainable)):
         described = loaded.trainable.describe()
-        combines = loaded.trainable.combines
-    if spec.model.ensemble > 1 and not combines:
-        why = loaded.trainable.no_predictions or "answers with sequences, of which there is no mean"
-        raise SpecError(f"{where} [model]: ensemble = {spec.model.ensemble}: a network of this objective {why}")
+        no_ensemble = loaded.trainable.no_ensemble
+    if spec.model.ensemble > 1 and no_ensemble:
+        raise SpecError(f"{where} [model]: ensemble = {spec.model.ensemble}: a network of this objective {no_ensemble}")
     if spec.model.start_from:
         described["notes"] = [*described.get("notes", ()), _check_start(spec, loaded, dataset)]
     return Prepared(

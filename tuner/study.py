@@ -393,10 +393,8 @@ def go_on(
 
 def _keep_best(results: Results) -> None:
     """Keep the best network, once the study's run is over, where its spec says so."""
-    if results.spec is None or not results.spec.model.keep_as:
-        return
+    from tuner.models.cards import trials_told
     from tuner.models.keeping import keep_best
-    from tuner.models.packing import trials_told
 
     kept = keep_best(results)
     if kept is not None:

@@ -179,13 +179,14 @@ class Trainable(ABC):
         return outputs
 
     @property
-    def combines(self) -> bool:
-        """Whether several networks can answer together: not with sequences, unless there is a :meth:`combine` for it.
+    def no_ensemble(self) -> str:
+        """What to say of a network that cannot answer together with others: why; empty where it can.
 
-        Nor where a network answers nothing by itself.
+        Sequences have no mean, but an objective of one's own may :meth:`combine` them.
         """
-        own = type(self).combine is not Trainable.combine
-        return not self.no_predictions and (own or self.metrics()[0].task != "sequence")
+        if self.no_predictions or type(self).combine is not Trainable.combine or self.metrics()[0].task != "sequence":
+            return self.no_predictions
+        return "answers with sequences, of which there is no mean"
 
     def combine(self, outputs: Tensor) -> Tensor:
         """Return what several networks that gave ``[M, N, …]`` say together, as outputs ``[N, …]`` of one.

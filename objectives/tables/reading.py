@@ -16,7 +16,7 @@ import polars as pl
 
 from objectives.tables.delimited import ReadOptions, read_delimited
 from tuner.errors import DataError
-from tuner.models.samples import STDIN, content
+from tuner.models.samples import STDIN, content, named
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "?")
 """Texts that mean a missing value."""
@@ -43,7 +43,7 @@ def read_unnamed(path: Path, options: ReadOptions) -> tuple[str, pl.DataFrame, l
     Raises:
         DataError: see :func:`read_table`.
     """
-    name = "standard input" if path == STDIN else path.name
+    name = named(path)
     data = _not_empty(name, content(path) if path == STDIN else _bytes(path))
     form = ".parquet" if data.startswith(b"PAR1") else ".jsonl" if data.lstrip()[:2] in (b'{"', b"[{") else ".csv"
     return (name, *_parsed(name, form, data, options))

@@ -20,7 +20,7 @@ import torch
 from tests.benchmarks.fine_tuning import work
 from tuner import study
 from tuner.assessment import reported_metrics
-from tuner.models.keeping import rebuild_all
+from tuner.models.keeping import rebuild
 from tuner.results import Results
 from tuner.sources import read_spec
 from tuner.training import predict
@@ -43,7 +43,7 @@ def searched(name: str, seed: int, trials: int, folder: str) -> Results:
 
 def scored(results: Results, networks: int) -> tuple[Scores, Scores]:
     """Return what the best network and the best ones together score on the test part."""
-    rebuilt = rebuild_all(results, ensemble=networks)
+    rebuilt = [rebuild(results, trial=row.number) for row in results.best(networks)[:networks]]
     first, part = rebuilt[0], rebuilt[0].dataset.test
     assert part is not None
     outputs = []

@@ -41,11 +41,11 @@ def init(*, name: str | None, data: str | None, target: tuple[str, ...], force: 
     tuner init churn --data churn.csv --target churned
     tuner init --stdout
     """
-    name, text = _study_file(name, data, target)
+    name, text = _study_file(name and name.removesuffix(".toml"), data, target)
     if stdout:
         click.echo(text, nl=False)
         return
-    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    path = Path(f"{name}.toml")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)

@@ -16,7 +16,7 @@ from tuner.cli.options import common, study_argument
 from tuner.cli.printing import again, hint, print_data, say_hidden
 from tuner.cli.tables import print_table
 from tuner.columns import Column
-from tuner.models.packing import trials_of, trials_told
+from tuner.models.cards import trials_of, trials_told
 from tuner.output import ago, number, score
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ MODEL_KEYS = (
     "--ensemble",
     type=click.IntRange(min=1),
     metavar="N",
-    help="The N best trials, as one that answers. Default: 1, or as [model] says.",
+    help="The N best trials as one model, an ensemble. Default: 1, or [model] ensemble.",
 )
 @click.option("--name", help="What to call it. Default: [model] keep_as, else the study's name.")
 @click.option("--force", "--replace", is_flag=True, help="Overwrite the model of that name if it is there.")
@@ -64,7 +64,7 @@ def keep(
     """Keep the network of a trial of STUDY as a folder of weights (safetensors), what prepares its inputs, and a card.
 
     Several trials become one model, an ensemble: it answers with the mean of their probabilities, or of their numbers,
-    which as a rule is better than any of them. Where a trial's last checkpoint is gone, it is trained again first; its
+    which is often better than the best of them. Where a trial's last checkpoint is gone, it is trained again first; its
     network follows from its number.
 
     \b
@@ -76,7 +76,7 @@ def keep(
         kept = api.keep(study, trial=trials, ensemble=ensemble, as_name=name, replace=force, storage=storage)
     for trial in kept.pruned:
         hint(f"note: trial {trial} was pruned: its network is that of the epochs it had")
-    if kept.passing:
+    if kept.replaced_by_runs:
         hint(f"note: [model] keep_as = '{kept.name}': the next run of the study overwrites it; --name gives another")
     if output != "table":
         print_data(_kept(kept), output)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.errors import DataError, UsageError
 from tuner.loading import make_trainable
+from tuner.models.cards import unpacked
 from tuner.models.naming import find_model, open_model, open_models, shown
 from tuner.models.network import KeptNetwork, own_errors
-from tuner.models.packing import unpacked
 from tuner.models.samples import pipes_read_once
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from tuner import attributes
 from tuner.errors import UsageError
 from tuner.models import choosing
+from tuner.models.cards import NETWORKS, packed, trials_of
 from tuner.models.naming import WEIGHTS, check_place, may_replace, open_models
-from tuner.models.packing import NETWORKS, packed, trials_of
 
 if TYPE_CHECKING:
     from tuner.confirmation import Confirmation
@@ -47,7 +47,7 @@ class KeptModel:
     """The optimised metrics of what was kept, on the validation part."""
     alone: Sequence[Mapping[str, float]]
     """Those of each network."""
-    passing: bool
+    replaced_by_runs: bool
     """Whether the next run of the study keeps its best network in its place."""
     source: str
     """Where the data lies from which it learned, if its objective says so."""
@@ -84,15 +84,16 @@ def keep(
     scores = rebuilt[0].scores if len(rebuilt) == 1 else _together(rebuilt)
     files, card = _contents(results, spec, rebuilt, scores)
     place = store.save(name, files, card, replace=replace)
+    kept = [one.row.number for one in rebuilt]
     return KeptModel(
         name=name,
         place=place,
-        trials=[one.row.number for one in rebuilt],
+        trials=kept,
         pruned=[one.row.number for one in rebuilt if one.row.state == "pruned"],
         epochs_trained=sum(one.epochs_trained for one in rebuilt),
         scores=scores,
         alone=[one.scores for one in rebuilt],
-        passing=name == spec.model.keep_as and [one.row.number for one in rebuilt] != choosing.best(results, spec),
+        replaced_by_runs=name == spec.model.keep_as and kept != choosing.best(results, spec),
         source=str(spec.data.get("source", "")),
         no_predictions=rebuilt[0].trainable.no_predictions,
     )
@@ -131,17 +132,6 @@ def rebuild(results: Results, *, trial: int | None = None) -> Rebuilt:
     return _rebuilt(results, lambda: [choosing.ended(results, trial)])[0]
 
 
-def rebuild_all(results: Results, *, ensemble: int) -> list[Rebuilt]:
-    """Return the networks of so many of the best trials, the best first.
-
-    Raises:
-        UsageError: when there are fewer, or they cannot answer together.
-    """
-    from tuner.study import stored_spec
-
-    return _rebuilt(results, lambda: choosing.asked_for(results, stored_spec(results), (), ensemble))
-
-
 def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Rebuilt]:
     """Return the networks of the trials that are chosen, which share their data."""
     from tuner.fittable import Fittable
@@ -158,9 +148,8 @@ def _rebuilt(results: Results, choose: Callable[[], list[TrialRow]]) -> list[Reb
     rows = choose()
     dataset = loaded.trainable.load()
     check_data(results.storage.get_study_user_attrs(results.study_id), spec.name, dataset)
-    if len(rows) > 1 and not loaded.trainable.combines:
-        why = loaded.trainable.no_predictions or "answers with sequences, of which there is no mean"
-        raise UsageError(f"a network of study '{results.name}' {why}; keep one trial")
+    if len(rows) > 1 and loaded.trainable.no_ensemble:
+        raise UsageError(f"a network of study '{results.name}' {loaded.trainable.no_ensemble}; keep one trial")
     return [Rebuilt(results, spec, loaded, dataset, row) for row in rows]
 
 

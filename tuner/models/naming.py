@@ -18,7 +18,7 @@ from storage.files import open_files
 from storage.models import CARD, read_model
 from storage.urls import beside, mask, parse
 from tuner.errors import DataError, StudyConflictError, UsageError
-from tuner.models.packing import check_alone, check_card
+from tuner.models.cards import check_alone, check_card
 from tuner.spelling import nearest
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from tuner.models.packing import Files
+    from tuner.models.cards import Files
     from tuner.models.samples import Samples
     from tuner.trainable import Trainable
 

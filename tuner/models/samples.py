@@ -68,6 +68,11 @@ def held(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     return state
 
 
+def named(path: Path) -> str:
+    """Return what to call the data of a path in messages."""
+    return "standard input" if path == STDIN else path.name
+
+
 def content(path: Path) -> bytes:
     """Return what a file holds, or what comes on standard input or by another pipe."""
     if _pipes is None or (path != STDIN and path.is_file()):
@@ -104,7 +109,7 @@ def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Sampl
     import numpy as np
 
     if isinstance(data, Path):
-        where, array, columns = "standard input" if data == STDIN else data.name, *_file_of_numbers(data)
+        where, array, columns = named(data), *_file_of_numbers(data)
     else:
         array = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
         where, columns = "the data", None
@@ -124,7 +129,7 @@ def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:
     import numpy as np
     import polars as pl
 
-    name, suffix = "standard input" if path == STDIN else path.name, path.suffix.lower()
+    name, suffix = named(path), path.suffix.lower()
     if path != STDIN and (path.is_dir() or not path.exists()):
         raise DataError(f"{path}: {'is a folder; name a file' if path.is_dir() else 'no such file'}")
     if suffix == ".npy":

@@ -25,6 +25,14 @@ def test_init_copies_a_built_in_study(run: Run, name: str) -> None:
     assert Path(f"{name}.toml").read_text(encoding="utf-8") == read_text(name)
 
 
+def test_init_takes_the_name_of_the_file_for_that_of_the_study(run: Run) -> None:
+    assert run("init", "churn.toml", "--data", "churn.csv", "--target", "churned").exit_code == 0
+    assert run("init", "digits.toml").exit_code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["churn.toml", "digits.toml"]
+    assert 'name = "churn"' in Path("churn.toml").read_text(encoding="utf-8")
+    assert Path("digits.toml").read_text(encoding="utf-8") == read_text("digits")
+
+
 def test_init_never_overwrites_unless_told_to(run: Run) -> None:
     Path("churn.toml").write_text("mine")
     arguments = ("init", "churn", "--data", "churn.csv", "--target", "churned")

@@ -211,7 +211,7 @@ def test_keep_says_that_a_trial_was_pruned(kept: str, run: Run, monkeypatch: pyt
         epochs_trained=0,
         scores={},
         alone=[{}],
-        passing=False,
+        replaced_by_runs=False,
         source="",
         no_predictions="",
     )

@@ -1,4 +1,4 @@
-"""Which file of a model is whose: one network has them all, of an ensemble each has its own."""
+"""A model's card: what it must say, and whose file is which: an ensemble's networks have files of their own."""
 
 from __future__ import annotations
 
