@@ -121,6 +121,16 @@ def load_objective(spec: StudySpec, *, where: str) -> LoadedTrainable | LoadedFu
         return LoadedTrainable(trainable=trainable, space=trainable.space(spec.space, where=where))
 
 
+def check_built_in(spec: StudySpec, *, where: str) -> None:
+    """Check what is written of a built-in objective, which takes no time; others are left alone.
+
+    Raises:
+        SpecError: as :func:`load_objective` and :func:`refuse_idle`.
+    """
+    if spec.objective.get("name", DEFAULT) in BUILT_IN:
+        refuse_idle(spec, load_objective(spec, where=where), where=where)
+
+
 def refuse_idle(spec: StudySpec, loaded: LoadedTrainable | LoadedFunction, *, where: str) -> None:
     """Refuse what is written of training and of weights where the engine trains no network of the objective.
 

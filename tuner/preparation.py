@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
-from tuner.errors import SpecError, StudyConflictError, TunerError
+from tuner.errors import ObjectiveError, SpecError, StudyConflictError, TunerError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
-from tuner.own_code import load_data, own_code
+from tuner.own_code import load_data, own_code, returned
 from tuner.search import strategies
 from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import objectives_own, usual_configuration
@@ -41,6 +42,23 @@ class Prepared:
     metric_names: list[str]
     data: Mapping[str, Any]
     """What the objective found in the data (JSON), with a fingerprint of it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "spec": self.spec.model_dump(mode="json"),
+            "directions": [direction.name for direction in self.directions],
+            "metric_names": self.metric_names,
+            "data": dict(self.data),
+        }
+
+    @staticmethod
+    def from_json(kept: Mapping[str, Any], *, where: str) -> Prepared:
+        """Return what :meth:`to_json` gave."""
+        from tuner.spec import parse_spec
+
+        spec = parse_spec(kept["spec"], where=where)
+        return Prepared(**{**kept, "spec": spec, "directions": _directions(kept["directions"])})
 
 
 def resolved(spec: StudySpec, *, where: str) -> tuple[StudySpec, Space | None]:
@@ -73,7 +91,7 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
     strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
     with own_code(type(loaded.trainable)):
-        described = loaded.trainable.describe()
+        described = _json(loaded.trainable.describe(), f"{type(loaded.trainable).__name__}.describe()")
         no_ensemble = loaded.trainable.no_ensemble
     if spec.model.ensemble > 1 and no_ensemble:
         raise SpecError(f"{where} [model]: ensemble = {spec.model.ensemble}: a network of this objective {no_ensemble}")
@@ -85,6 +103,19 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
         metric_names=[metric.name for metric in metrics],
         data={**described, FINGERPRINT: fingerprint(dataset)},
     )
+
+
+def _json(described: Any, where: str) -> dict[str, Any]:
+    """Return what an objective says of its data as it will be read again.
+
+    Raises:
+        ObjectiveError: when it is no JSON.
+    """
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(returned(described, dict, where)))
+    except (TypeError, ValueError) as error:
+        raise ObjectiveError(f"{where} must return JSON: {error}") from None
+    return found
 
 
 def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> str:

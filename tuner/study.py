@@ -222,11 +222,13 @@ def start_spec(
     observer: Observer | None,
 ) -> Results:
     """Create and run the study of a spec that has been read from ``where``; see :func:`start`."""
+    from tuner.loading import check_built_in
     from tuner.workers.running import standby
 
+    check_built_in(spec, where=where)
     with standby(spec, workers, ray=ray, url=storage_url(storage)) as processes:
         processes.places(spec, workers)
-        results = create(spec, where=where, storage=storage)
+        results = create(spec, where=where, storage=storage, processes=processes)
         return go_on(results, workers=workers, timeout=timeout, processes=processes, observer=observer)
 
 
@@ -244,8 +246,12 @@ def seconds_of_run(timeout: float | str | None) -> float | None:
         raise UsageError(f"--timeout {timeout}: {error}") from None
 
 
-def create(spec: StudySpec, *, where: str = "study", storage: str | None = None) -> Results:
+def create(
+    spec: StudySpec, *, where: str = "study", storage: str | None = None, processes: Processes | None = None
+) -> Results:
     """Create a study in the storage without running it: its data is read and checked, its space written out.
+
+    With ``processes`` one of them does that, else this one.
 
     Raises:
         StudyConflictError: when there is a study of that name.
@@ -259,7 +265,7 @@ def create(spec: StudySpec, *, where: str = "study", storage: str | None = None)
     url = storage_url(storage)
     spec = naming.located(spec, url)
     naming.check_free(spec, url)
-    prepared = prepare(spec, where=where)
+    prepared = (processes.prepare if processes is not None else prepare)(spec, where=where)
     opened = open_storage(storage, create=True)
     try:
         study_id = opened.create_study(

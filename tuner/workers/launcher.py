@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import signal
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
+
+from tuner.workers.conversation import Conversation
+from tuner.workers.departure import Departure
 
 if TYPE_CHECKING:
     from tuner.workers.processes import Process, Processes
@@ -48,36 +47,13 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Departure:
-    """How a worker left."""
-
-    reason: str
-    """Why, in a few words: ``budget spent``, ``stopped``, ``time is up``, ``interrupted``, …"""
-    exit_code: int = 0
-    message: str = ""
-    """One line for the person, when something went wrong."""
-    traceback: str = ""
-    """The objective's own traceback, when it was at fault."""
-
-    def to_json(self) -> str:
-        """Return it as one line."""
-        return json.dumps(asdict(self))
-
-    @staticmethod
-    def from_json(text: str) -> Departure:
-        """Return what :meth:`to_json` wrote, perhaps that of a newer version: what it adds is left out."""
-        known = {field.name for field in fields(Departure)}
-        return Departure(**{name: value for name, value in json.loads(text).items() if name in known})
-
-
-@dataclass(kw_only=True)
-class _Process:
+class _Worker:
     settings: WorkerSettings
-    popen: Process
-    departure: Departure | None = None
-    reader: threading.Thread | None = None
-    errors: list[str] = field(default_factory=list)
-    error_reader: threading.Thread | None = None
+    conversation: Conversation
+
+    @property
+    def process(self) -> Process:
+        return self.conversation.process
 
 
 class Launcher:
@@ -99,7 +75,7 @@ class Launcher:
         self._on_loss = on_loss
         self._ended = ended
         self._source = processes
-        self._processes: list[_Process] = []
+        self._workers: list[_Worker] = []
         self._restarts: Counter[int] = Counter()
         self._ended_before = 0
         self._leaving = False
@@ -109,7 +85,7 @@ class Launcher:
 
     def __enter__(self) -> Launcher:
         for settings in self._waiting:
-            self._processes.append(_start(settings, self._tell, self._source.take()))
+            self._start(settings)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,45 +94,48 @@ class Launcher:
         while self.alive and time.monotonic() < deadline:
             self.watch()
             time.sleep(0.05)
-        for process in self._processes:
-            process.popen.kill()
-            process.popen.wait()
-            _close(process)
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
+            worker.conversation.close()
 
     @property
     def alive(self) -> int:
         """How many workers have not left yet."""
-        return len(self._processes)
+        return len(self._workers)
 
     @property
     def pids(self) -> list[int]:
         """The process numbers of the workers."""
-        return [process.popen.pid for process in self._processes]
+        return [worker.process.pid for worker in self._workers]
 
     def watch(self) -> None:
         """Note who has left, and start a new worker in the place of one that was killed."""
-        for process in list(self._processes):
-            code = process.popen.poll()
-            if code is None:
+        for worker in list(self._workers):
+            if worker.process.poll() is None:
                 continue
-            _close(process)
-            self._processes.remove(process)
-            departure = process.departure or _lost(process, code)
-            if process.departure is None and not self._leaving and self._may_restart(process):
-                self._on_loss(process.settings, process.popen, process.popen.gone or how_it_ended(code))
-                careful = process.settings.careful or self._restarts[process.settings.index] >= CAREFUL_RESTARTS
-                settings = replace(process.settings, careful=careful)
-                self._processes.append(_start(settings, self._tell, self._source.take()))
+            worker.conversation.close()
+            self._workers.remove(worker)
+            departure = worker.conversation.departure
+            if departure is None and not self._leaving and self._may_restart(worker):
+                self._on_loss(worker.settings, worker.process, worker.conversation.how_it_ended)
+                careful = worker.settings.careful or self._restarts[worker.settings.index] >= CAREFUL_RESTARTS
+                self._start(replace(worker.settings, careful=careful))
                 continue
+            departure = departure or _lost(worker)
             self.departures.append(departure)
             if departure.exit_code not in (0, 130, 143):
                 self.ask_to_leave()
 
-    def _may_restart(self, process: _Process) -> bool:
+    def _start(self, settings: WorkerSettings) -> None:
+        conversation = Conversation(self._source.take(), asdict(settings), self._tell)
+        self._workers.append(_Worker(settings=settings, conversation=conversation))
+
+    def _may_restart(self, worker: _Worker) -> bool:
         """Whether the worker may be started once more: no study that gets on, or only loses nodes, is given up."""
-        if process.popen.gone:
+        if worker.process.gone:
             return True
-        index = process.settings.index
+        index = worker.settings.index
         ended = self._ended()
         if ended > self._ended_before:
             self._restarts.clear()
@@ -177,79 +156,10 @@ class Launcher:
         if self._leaving:
             return
         self._leaving = True
-        for process in self._processes:
-            if process.popen.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.popen.stdin.close()
+        for worker in self._workers:
+            worker.conversation.ask_to_leave()
 
 
-def _start(settings: WorkerSettings, tell: Callable[[str], None], popen: Process) -> _Process:
-    """Start one worker. What it is told goes through its standard input: a password is in no process title.
-
-    The end of that input is the sign to leave, so a worker also leaves when this process dies.
-    """
-    process = _Process(settings=settings, popen=popen)
-    assert popen.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        popen.stdin.write(json.dumps(asdict(settings)) + "\n")
-        popen.stdin.flush()
-    process.reader = threading.Thread(target=_read_output, args=(process, tell), daemon=True)
-    process.error_reader = threading.Thread(target=_read_errors, args=(process,), daemon=True)
-    process.reader.start()
-    process.error_reader.start()
-    return process
-
-
-def _read_output(process: _Process, tell: Callable[[str], None]) -> None:
-    """The last line a worker prints says how it left; before it are its notes, and its objective's own prints."""
-    assert process.popen.stdout is not None
-    for line in process.popen.stdout:
-        if line.startswith(DEPARTURE_MARK):
-            process.departure = Departure.from_json(line.removeprefix(DEPARTURE_MARK))
-        elif line.startswith(NOTE_MARK):
-            tell(json.loads(line.removeprefix(NOTE_MARK)))
-        elif line.strip():
-            sys.stdout.write(line)
-
-
-def _read_errors(process: _Process) -> None:
-    assert process.popen.stderr is not None
-    for line in process.popen.stderr:
-        process.errors.append(line)
-        del process.errors[:-50]
-        sys.stderr.write(line)
-
-
-def _close(process: _Process) -> None:
-    streams = (process.popen.stdout, process.popen.stderr)
-    for thread, stream in zip((process.reader, process.error_reader), streams, strict=True):
-        if thread is not None:
-            thread.join(timeout=2)
-        if stream is not None and (thread is None or not thread.is_alive()):
-            stream.close()  # else a process that the objective left behind holds it: its reader goes with us
-    if process.popen.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.popen.stdin.close()
-
-
-def how_it_ended(code: int) -> str:
-    """Return in words what the exit code of a process that said nothing means."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    with contextlib.suppress(ValueError):
-        return f"was killed by signal {-code} ({signal.Signals(-code).name})"
-    return f"was killed by signal {-code}"
-
-
-def _lost(process: _Process, code: int) -> Departure:
-    how = process.popen.gone or how_it_ended(code)
-    return Departure(reason="lost", exit_code=1, message=f"worker {process.settings.index} {how}")
-
-
-BUDGET_SPENT = "budget spent"
-INTERRUPTED = "interrupted"
-STOPPED = "stopped"
-TIME_IS_UP = "time is up"
-DEPARTURE_MARK = "\x1etuner-departure "
-NOTE_MARK = "\x1etuner-note "
-"""Starts the line on which a worker says how it left."""
+def _lost(worker: _Worker) -> Departure:
+    message = f"worker {worker.settings.index} {worker.conversation.how_it_ended}"
+    return Departure(reason="lost", exit_code=1, message=message)

@@ -47,10 +47,10 @@ def _try(device: str) -> None:
         ) from None
 
 
-def plan(spec: StudySpec, workers: int | None) -> list[Place]:
-    """Return what :func:`plan_workers` plans for a study of ``spec`` on this machine."""
+def plan(spec: StudySpec, workers: int | None, machine: Machine | None = None) -> list[Place]:
+    """Return what :func:`plan_workers` plans for a study of ``spec`` on this machine, or on one that is like it."""
     trials, device = spec.budget.trials, spec.training.device
-    return plan_workers(Machine.this(), workers=workers, trials=trials, device=device)
+    return plan_workers(machine or Machine.this(), workers=workers, trials=trials, device=device)
 
 
 def plan_workers(machine: Machine, *, workers: int | None, trials: int | None, device: str) -> list[Place]:

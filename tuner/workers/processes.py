@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from storage import machine
+from tuner.workers import errands
 from tuner.workers.nursery import FORK, RUNNING
-from tuner.workers.planning import Place, plan
+from tuner.workers.planning import Machine, Place, plan
 
 if TYPE_CHECKING:
+    from tuner.preparation import Prepared
     from tuner.spec import StudySpec
 
 NEEDED = ("tuner.workers.trainable_worker", "tuner.workers.function_worker")
@@ -64,8 +66,15 @@ class Processes(Protocol):
             UsageError: when there is no such device, or no worker is asked for.
         """
 
+    def prepare(self, spec: StudySpec, *, where: str) -> Prepared:
+        """Return what :func:`tuner.preparation.prepare` gives, with the process that is quickest to give it.
+
+        Raises:
+            TunerError: as it does.
+        """
+
     def take(self) -> Process:
-        """Return a process that runs ``tuner.workers.worker_process`` and waits to be told its study."""
+        """Return a process that runs ``tuner.workers.worker_process`` and waits to be told what to do."""
 
     def dismiss(self, reason: Callable[[], str | None]) -> None:
         """Let those leave that still wait for a place, if there are any and there is a reason."""
@@ -93,6 +102,11 @@ class Spawned:
 
     def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
         return plan(spec, workers)
+
+    def prepare(self, spec: StudySpec, *, where: str) -> Prepared:
+        from tuner.preparation import prepare
+
+        return prepare(spec, where=where)
 
     def take(self) -> Process:
         return self._waiting.pop() if self._waiting else OwnProcess(self._threads)
@@ -128,6 +142,7 @@ class Nursery:
         self._threads = threads
         self._imports = imports
         self._parent = _Parent(threads, imports)
+        self._machine: Machine | None = None
 
     def __enter__(self) -> Nursery:
         return self
@@ -136,7 +151,15 @@ class Nursery:
         self._parent.end()
 
     def places(self, spec: StudySpec, workers: int | None) -> list[Place]:
-        return plan(spec, workers)
+        if self._machine is None:
+            self._machine = Machine(**errands.run(self.take(), errands.MACHINE))
+        return plan(spec, workers, machine=self._machine)
+
+    def prepare(self, spec: StudySpec, *, where: str) -> Prepared:
+        from tuner.preparation import Prepared
+
+        found = errands.run(self.take(), errands.PREPARE, spec=spec.model_dump(mode="json"), where=where)
+        return Prepared.from_json(found, where=where)
 
     def take(self) -> Process:
         try:

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from storage import machine, urls
 from tuner.errors import TunerError, UsageError
-from tuner.workers.launcher import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure
+from tuner.workers.departure import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure
 from tuner.workers.planning import Machine, Place, plan_workers
 from tuner.workers.ray_node import Host
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
+    from tuner.preparation import Prepared
     from tuner.spec import StudySpec
 
 ADDRESS = re.compile(r"auto|(ray://)?[^/:\s]+:\d+|(ray://)?\[[0-9a-fA-F:]+\]:\d+")
@@ -113,6 +114,11 @@ class RayCluster:
             gpus = sum(node.get("GPU", 0) for node in nodes)
             self._share["num_gpus"] = 1 / math.ceil(len(planned) / gpus) if gpus else 1
         return planned
+
+    def prepare(self, spec: StudySpec, *, where: str) -> Prepared:
+        from tuner.preparation import prepare
+
+        return prepare(spec, where=where)
 
     def take(self) -> _Remote:
         """Return a worker's process, which waits for a place.

@@ -13,8 +13,9 @@ from optuna.trial import TrialState
 import tuner.errors
 from storage import StorageUnreachableError, machine
 from tuner import attributes
-from tuner.errors import ObjectiveError, StudyNotFoundError, TunerError
-from tuner.workers.launcher import BUDGET_SPENT, INTERRUPTED, STOPPED, TIME_IS_UP, Departure, Launcher, WorkerSettings
+from tuner.errors import StudyNotFoundError
+from tuner.workers.departure import BUDGET_SPENT, INTERRUPTED, STOPPED, TIME_IS_UP, Departure
+from tuner.workers.launcher import Launcher, WorkerSettings
 from tuner.workers.planning import Machine
 from tuner.workers.processes import Processes, lives, open_processes
 
@@ -206,12 +207,5 @@ def _reason(departures: list[Departure]) -> str:
 
 def _raise_error(departures: list[Departure]) -> None:
     for departure in departures:
-        if departure.exit_code in (0, 130, 143):
-            continue
-        if departure.traceback:
-            raise ObjectiveError(departure.message, traceback=departure.traceback)
-        if departure.exit_code == tuner.errors.StorageUnreachableError.exit_code:
-            raise tuner.errors.StorageUnreachableError(departure.message)
-        error = TunerError(departure.message)
-        error.exit_code = departure.exit_code  # type: ignore[misc]
-        raise error
+        if departure.exit_code not in (0, 130, 143):
+            raise departure.to_error()

@@ -17,7 +17,7 @@ from tuner.errors import ObjectiveError, TunerError
 from tuner.search import stopping, strategies
 from tuner.search.pruning import at_scale
 from tuner.training.randomness import derive
-from tuner.workers.launcher import BUDGET_SPENT, STOPPED, TIME_IS_UP
+from tuner.workers.departure import BUDGET_SPENT, STOPPED, TIME_IS_UP
 from tuner.workers.running import LAST_WORDS_SECONDS
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The process of one worker: reads its settings from standard input, works, and says on its last line how it left."""
+"""A process that reads from standard input what to do, works on a study or goes on an errand, and says how it left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tuner.errors import ObjectiveError, StorageUnreachableError, TunerError
-from tuner.workers.launcher import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure, WorkerSettings
+from tuner.workers import errands
+from tuner.workers.departure import DEPARTURE_MARK, INTERRUPTED, NOTE_MARK, Departure
+from tuner.workers.launcher import WorkerSettings
 
 if TYPE_CHECKING:
     from storage import SQLStorage
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run one worker to its end."""
+    """Do what standard input says, to its end."""
     _on_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     notes = logging.getLogger("tuner.notes")
@@ -45,36 +45,23 @@ class _NotesToLauncher(logging.Handler):
 
 
 def _departure() -> Departure:
+    who = "a worker"
     try:
-        import tuner.workers.trainable_worker  # what takes seconds comes before the wait for the settings
+        import tuner.workers.trainable_worker  # what takes seconds comes before the wait for what to do
 
         assert tuner.workers.trainable_worker
         line = sys.stdin.readline()
         if not line:
             raise KeyboardInterrupt  # nobody needed this process
-        return Departure(reason=_work(WorkerSettings(**json.loads(line))))
+        told = json.loads(line)
+        if errands.ERRAND not in told:
+            return Departure(reason=_work(WorkerSettings(**told)))
+        who = errands.WHO
+        return errands.go(told)
     except KeyboardInterrupt:
         return Departure(reason=INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the process ends here; what happened must reach the person
-        return _departure_by(error)
-
-
-def _departure_by(error: Exception) -> Departure:
-    import storage
-
-    if isinstance(error, ObjectiveError):
-        return Departure(reason="failed", exit_code=1, message=str(error), traceback=error.traceback)
-    if isinstance(error, storage.StorageUnreachableError):
-        code = StorageUnreachableError.exit_code
-        return Departure(reason="storage unreachable", exit_code=code, message=str(error))
-    if isinstance(error, TunerError):
-        return Departure(reason="failed", exit_code=error.exit_code, message=str(error))
-    if isinstance(error, storage.StorageError):
-        return Departure(reason="failed", exit_code=1, message=str(error))
-    message = f"a worker failed: {type(error).__name__}: {error}"
-    return Departure(
-        reason="failed", exit_code=1, message=message, traceback="".join(traceback.format_exception(error))
-    )
+        return Departure.by(error, who)
 
 
 def _work(settings: WorkerSettings) -> str:

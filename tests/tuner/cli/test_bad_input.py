@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from tuner import sources, study
 from tuner.cli.group import cli
+from tuner.preparation import prepare as prepare_study
 from tuner.workers.planning import plan
 
 GOOD = "a,b,label\n" + "".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}\n" for i in range(60))
@@ -151,6 +152,7 @@ class _Nobody:
     """No processes on standby: what is refused here is refused before one is needed."""
 
     places = staticmethod(plan)
+    prepare = staticmethod(prepare_study)
 
     def __enter__(self) -> _Nobody:
         return self

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tuner.workers import worker_process
-from tuner.workers.launcher import NOTE_MARK, Launcher
+from tuner.workers.departure import NOTE_MARK
+from tuner.workers.launcher import Launcher
 from tuner.workers.processes import Spawned
 
 

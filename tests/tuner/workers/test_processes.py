@@ -12,7 +12,7 @@ import pytest
 from tests.tuner.workers.test_running import url
 from tuner import study
 from tuner.workers import processes
-from tuner.workers.launcher import DEPARTURE_MARK
+from tuner.workers.departure import DEPARTURE_MARK
 from tuner.workers.processes import Nursery, Process, Spawned
 
 

@@ -24,7 +24,7 @@ from tuner.errors import TunerError, UsageError
 from tuner.results import Results
 from tuner.sources import read_spec
 from tuner.workers import ray_cluster
-from tuner.workers.launcher import DEPARTURE_MARK, Departure
+from tuner.workers.departure import DEPARTURE_MARK, Departure
 from tuner.workers.ray_cluster import RayCluster, plan_on_nodes
 
 if TYPE_CHECKING:

@@ -1,0 +1,114 @@
+"""A study's data is read by a process of its own: what it says, how it fails, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tuner
+from tests.tuner.cli.test_light import imported_by
+from tests.tuner.cli.test_running import running
+from tests.tuner.cli.test_running import tuner as command
+from tuner.errors import DataError, ObjectiveError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the data is read by the command itself")
+
+MINE = """
+import os, signal, time, warnings
+import torch
+from torch import nn
+from tuner.errors import DataError
+from tuner.training import CrossEntropy, Dataset, Part
+from tuner import Trainable
+
+class Mine(Trainable):
+    def load(self):
+        {load}
+        part = Part(inputs=(torch.randn(20, 3),), targets=torch.arange(20) % 2)
+        return Dataset(training=part, validation=part)
+
+    def network(self, params):
+        return nn.Linear(3, 2)
+
+    def loss(self, params):
+        return CrossEntropy()
+
+    def describe(self):
+        return {{"rows": 20, "kind": {kind}}}
+"""
+
+
+def write(load: str = "torch.manual_seed(0)", kind: str = "'small'") -> None:
+    Path("mine.py").write_text(MINE.format(load=load, kind=kind))
+
+
+def test_whoever_starts_a_built_in_study_imports_neither_torch_nor_scikit_learn() -> None:
+    used = ("-S", "training.epochs=1", "-q", "--trials", "1", "--workers", "1", "-o", "csv")
+    assert not imported_by("start", "iris", *used) & {"torch", "sklearn", "polars"}
+    assert not imported_by("resume", "iris", "--add", "1", "--workers", "1", "-q", "-o", "csv") & {"torch", "sklearn"}
+
+
+def test_what_reading_the_data_prints_is_no_result() -> None:
+    write("torch.manual_seed(0); print('read'); warnings.warn('odd')")
+    done = command("start", "mine.py:Mine", "--trials", "1", "-S", "training.epochs=1", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "read\n" in done.stderr
+    assert "UserWarning: odd" in done.stderr
+    assert "read\n" not in done.stdout
+
+
+def test_a_process_that_is_killed_while_it_reads_the_data_ends_the_command_in_one_line() -> None:
+    write("os.kill(os.getpid(), signal.SIGKILL)")
+    done = command("start", "mine.py:Mine", "--trials", "1", "-q")
+    said = "Error: preparing the study: the process was killed by signal 9 (SIGKILL)"
+    assert (done.returncode, done.stderr.strip()) == (1, said)
+    assert not Path("tuner.db").exists()
+
+
+def test_errors_keep_their_class_and_code(capfd: pytest.CaptureFixture[str]) -> None:
+    write("raise DataError('rows.csv: no rows')")
+    with pytest.raises(DataError, match=r"rows\.csv: no rows"):
+        tuner.start("mine.py:Mine", trials=1)
+    done = command("start", "mine.py:Mine", "--trials", "1", "-q")
+    assert (done.returncode, done.stderr) == (2, "Error: rows.csv: no rows\n")
+    shown = command("start", "mine.py:Mine", "--trials", "1", "-q", "--debug")
+    assert "in load\n    raise DataError('rows.csv: no rows')" in shown.stderr
+    write("raise ValueError('mine')")
+    with pytest.raises(ObjectiveError, match="ValueError: mine") as caught:
+        tuner.start("mine.py:Mine", trials=1)
+    assert "raise ValueError('mine')" in caught.value.traceback
+    assert not Path("tuner.db").exists()
+    assert capfd.readouterr().err == ""
+
+
+def test_what_an_objective_describes_must_be_json() -> None:
+    write(kind="torch.zeros(2)")
+    done = command("start", "mine.py:Mine", "--trials", "1", "-q")
+    assert done.returncode == 1
+    assert "Error: Mine.describe() must return JSON: Object of type Tensor is not JSON serializable" in done.stderr
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_reading_the_data_is_interrupted_at_once_and_leaves_no_process(group: bool) -> None:
+    write("print('ready', os.getpid(), 'ready', flush=True); time.sleep(3600)")
+    with running("start", "mine.py:Mine", "--trials", "1") as process:
+        (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted before the first trial"
+    assert "Traceback" not in said
+    left = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True, check=False)
+    assert not left.stdout
+
+
+def test_no_process_outlives_a_command_that_is_killed_while_the_data_is_read() -> None:
+    write("print('ready', os.getpid(), 'ready', flush=True); time.sleep(3600)")
+    with running("start", "mine.py:Mine", "--trials", "1") as process:
+        process.kill()
+        process.wait()
+        subprocess.run(["timeout", "20", "sh", "-c", f"while pgrep -g {process.pid}; do sleep 0.1; done"], check=True)
