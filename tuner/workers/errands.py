@@ -56,13 +56,11 @@ def run(process: Process, errand: str, **arguments: Any) -> Any:
 
 
 def go(told: Mapping[str, Any]) -> Departure:
-    """Go on the errand that this process was told, with all cores: nobody else is at work yet."""
+    """Go on the errand that this process was told; nobody else is at work yet, so torch has all cores."""
     import torch
 
     threading.Thread(target=_end_with_input, daemon=True).start()
-    cores = Machine.cores_here()
-    torch.set_num_threads(cores)
-    os.environ["POLARS_MAX_THREADS"] = str(cores)
+    torch.set_num_threads(Machine.cores_here())
     notes.setLevel(logging.INFO)
     return Departure(reason=DONE, answer=_machine() if told[ERRAND] == MACHINE else _prepared(told))
 
