@@ -159,6 +159,16 @@ def shortcut(pending: Callable[[], Mapping[int, Unwritten]], *, durable: bool) -
     return Shortcut(commands=commands, result=lambda rows: (set(), set()) if rows[0][0] else None)
 
 
+def give_params(connection: Connection, params: Mapping[int, Mapping[str, tuple[Any, BaseDistribution]]]) -> None:
+    """Write parameters of trials in whatever state, values as they are outside of the database."""
+    rows: list[bulk.Row] = [
+        (trial_id, name, distribution.to_internal_repr(value), distribution_json(distribution))
+        for trial_id, given in params.items()
+        for name, (value, distribution) in given.items()
+    ]
+    bulk.write(connection, [(_TARGETS["params"], rows)])
+
+
 def _changes(pending: Mapping[int, Unwritten]) -> Changes:
     rows: dict[str, list[bulk.Row]] = {name: [] for name in _TARGETS}
     for trial_id, entry in sorted(pending.items()):

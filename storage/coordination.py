@@ -249,7 +249,7 @@ class Coordination(Progress):
         return self.database.write(lambda c: studies.create_whole(c, new))
 
     def amend_study(self, study_id: int, amend: Callable[[int | None, Mapping[str, Any]], Amended]) -> None:
-        """Change user attributes and budget of a study in one transaction; what others change waits for it.
+        """Change user attributes, budget and trials' parameters in one transaction; what others change waits for it.
 
         ``amend`` gets the budget and the user attributes as they stand; it may be called again if the transaction is.
 
@@ -270,9 +270,12 @@ class Coordination(Progress):
             texts = {key: to_json(value) for key, value in amended.user_attrs.items()}
             studies.write_attributes(connection, schema.study_user_attributes, study_id, texts)
             studies.set_ours(connection, study_id, "budget", amended.budget)
+            buffer.give_params(connection, amended.params)
             written = amended.budget, texts
 
         self.database.write(work)
+        with self._memory:
+            self._caches.pop(study_id, None)  # of the finished trials as they were
 
     # -- budget and stop flag
 

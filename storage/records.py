@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class Amended:
 
     user_attrs: Mapping[str, Any]
     budget: int | None
+    params: Mapping[int, Mapping[str, tuple[Any, BaseDistribution]]] = field(default_factory=dict)
+    """Parameters that trials are given beside those they have, by the trial's id: what they held without saying so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from optuna.trial import TrialState
+
 from tuner import attributes
 from tuner.errors import StudyConflictError, UsageError
 from tuner.results import Results
@@ -13,8 +15,12 @@ from tuner.sources import read_spec
 from tuner.study import load, stored_spec
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from storage import Amended
     from tuner.spec import StudySpec
+
+Held = dict[int, dict[str, tuple[Any, "BaseDistribution"]]]
 
 
 def amend(
@@ -56,12 +62,15 @@ def amend(
     if approve is not None:
         approve(changed)
     begun = results.storage.get_n_trials(results.study_id)
+    held = _held_so_far(results, stored, changed) if changed.space != stored.space else {}
 
     def amended(budget: int | None, kept: Mapping[str, Any]) -> Amended:
         from storage import Amended
         from tuner.spec import parse_spec
 
         now = parse_spec(kept[attributes.SPEC], where="the stored study")
+        if held and now.space != stored.space:
+            raise UsageError(f"somebody else has just changed the space of study '{name}'; look at it, and try again")
         new = changed if now == stored else change(now)
         if add is not None:
             budget = (begun if budget is None else budget) + add
@@ -71,11 +80,47 @@ def amend(
             if budget is not None and budget < begun:
                 said = f"--trials {budget}" if trials is not None else f"[budget] trials = {budget}"
                 raise UsageError(f"{said}: study '{name}' has {begun} trials already; --add N gives it N more")
-        return Amended(user_attrs={attributes.SPEC: new.model_dump(mode="json")}, budget=budget)
+        return Amended(user_attrs={attributes.SPEC: new.model_dump(mode="json")}, budget=budget, params=held)
 
     if changed != stored or add is not None or trials is not None:
         results.storage.amend_study(results.study_id, amended)
     return Results(results.storage, name, results.study_id)
+
+
+def _held_so_far(results: Results, stored: StudySpec, changed: StudySpec) -> Held:
+    """Return what trials held of the values that were fixed and are now searched, by the trials' ids.
+
+    It is written down as their parameters: samplers learn from it, and who trains a trial again has it.
+
+    Raises:
+        UsageError: when workers are at work, whose next trials would not say what they hold.
+    """
+    from tuner.preparation import resolved
+    from tuner.space import Fixed
+
+    old, new = (resolved(spec, where="the stored study")[1] for spec in (stored, changed))
+    if old is None or new is None:
+        return {}
+    freed = {name: p.distribution() for name, p in new.searched.items() if isinstance(old.parameters[name], Fixed)}
+    if freed and results.storage.list_workers(results.study_id):
+        raise UsageError(
+            f"space.{next(iter(freed))} is fixed for the workers that are at work on study '{results.name}'; "
+            f"`tuner stop {results.name}` lets them leave, then it may be searched"
+        )
+    held: Held = {}
+    for trial in results.storage.get_all_trials(results.study_id, deepcopy=False) if freed else ():
+        if trial.state is TrialState.WAITING and not trial.params and not results.storage.epochs(trial._trial_id):
+            continue  # it has not begun
+        try:
+            values = old.configuration(trial.params, f"trial {trial.number}")
+        except UsageError:  # another program's, which says nothing of the rest
+            continue
+        held[trial._trial_id] = {
+            name: (new[name].take(values[name]), distribution)
+            for name, distribution in freed.items()
+            if name in values and name not in trial.params
+        }
+    return held
 
 
 def _with_trials(spec: StudySpec, trials: int | None) -> StudySpec:

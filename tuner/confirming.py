@@ -109,6 +109,7 @@ def candidates(
     Raises:
         TunerError: as :func:`confirm`.
     """
+    from tuner.loading import LoadedTrainable, load_objective
     from tuner.workers.planning import plan
 
     for option, count in (("--top", top), ("--seeds", seeds)):
@@ -119,7 +120,12 @@ def candidates(
     plan(spec, workers)
     if spec.confirms:
         raise UsageError(f"study '{name}' confirms study '{spec.confirms}' itself; `tuner confirm {spec.confirms}`")
-    return results, results.best(top)[:top]
+    rows = results.best(top)[:top]
+    loaded = load_objective(spec, where="the stored study")
+    if isinstance(loaded, LoadedTrainable):
+        for row in rows:
+            loaded.space.configuration(row.params, f"trial {row.number}")
+    return results, rows
 
 
 def _confirming(spec: StudySpec, rows: Sequence[TrialRow], seeds: int) -> StudySpec:
@@ -272,8 +278,6 @@ def _tested(repeated: Results, trials: Sequence[TrialRow]) -> _Tested:
 
 
 def _networks(repeated: Results, trials: Sequence[TrialRow]) -> _Networks | None:
-    from optuna.trial import FixedTrial
-
     from tuner.fittable import Fittable
     from tuner.loading import LoadedTrainable, load_objective
     from tuner.members import trial_seed
@@ -290,9 +294,12 @@ def _networks(repeated: Results, trials: Sequence[TrialRow]) -> _Networks | None
     if dataset.test is None:
         return None
     if isinstance(trainable, Fittable):
-        fixed = loaded.space.suggest
         modules = [
-            trainable.fit(dataset, fixed(FixedTrial(dict(trial.params))), seed=trial_seed(spec, trial.number))
+            trainable.fit(
+                dataset,
+                loaded.space.configuration(trial.params, f"trial {trial.number}"),
+                seed=trial_seed(spec, trial.number),
+            )
             for trial in trials
         ]
         return _Networks(modules=modules, part=dataset.test, trainable=trainable, loss=trainable.loss({}))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
-from tuner.errors import SpecError
+from tuner.errors import SpecError, UsageError
 from tuner.sections import nearest
 
 if TYPE_CHECKING:
@@ -41,9 +41,21 @@ class Parameter:
         """Return what a study file would hold for it."""
         raise TypeError(type(self).__name__)
 
+    def distribution(self) -> BaseDistribution:
+        """Return what Optuna draws it from."""
+        raise TypeError(type(self).__name__)
+
     def contains(self, other: Parameter) -> bool:
         """Whether every value of ``other`` is a value of this one, drawn in the same way."""
         raise TypeError(type(self).__name__)
+
+    def holds(self, fixed: Fixed) -> bool:
+        """Whether the one value is drawn here too, while the same other parameters call for it."""
+        try:
+            self.take(fixed.value)
+        except ValueError:
+            return False
+        return self.when == fixed.when
 
     def take(self, value: Scalar) -> Scalar:
         """Return ``value`` as it is drawn: 1 of a range of fractions as 1.0.
@@ -94,8 +106,7 @@ class Range(Parameter):
 
     def contains(self, other: Parameter) -> bool:
         if isinstance(other, Fixed):
-            value = other.value
-            return isinstance(value, int | float) and self.low <= value <= self.high
+            return self.holds(other)
         same = isinstance(other, Range) and (other.log, other.step, other.integer, other.when) == (
             self.log,
             self.step,
@@ -148,7 +159,7 @@ class Choices(Parameter):
         return self._with_when({"choices": list(self.choices)}) if self.when else list(self.choices)
 
     def contains(self, other: Parameter) -> bool:
-        return self == other or (isinstance(other, Fixed) and other.value in self.choices)
+        return self == other or (isinstance(other, Fixed) and self.holds(other))
 
     def take(self, value: Scalar) -> Scalar:
         for choice in self.choices:
@@ -225,6 +236,17 @@ class Space:
                 values[name] = trial.suggest_float(name, low_, high_, step=parameter.step, log=parameter.log)
         return values
 
+    def configuration(self, params: Mapping[str, Any], whose: str) -> dict[str, Any]:
+        """Return the values of all parameters that were active in a trial which had these ``params``.
+
+        Raises:
+            UsageError: when one is missing, and so nobody can tell what the trial had; it names ``whose`` they are.
+        """
+        try:
+            return self.suggest(_Given(params))
+        except KeyError as error:
+            raise UsageError(f"{whose} has no value of '{error.args[0]}', which the study searches") from None
+
     def take(self, configuration: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Return the values of a configuration, which may be of some parameters alone, as they are drawn.
 
@@ -264,6 +286,18 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """Return the ``[space]`` table of a study file."""
         return {name: parameter.to_json() for name, parameter in self.parameters.items()}
+
+
+class _Given:
+    """What stands in for a trial that has had its parameters."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._params = params
+
+    def _value(self, name: str, /, *_: Any, **__: Any) -> Any:
+        return self._params[name]
+
+    suggest_categorical = suggest_int = suggest_float = _value
 
 
 def _rules_out(held: Mapping[str, Scalar], parameter: Parameter) -> str | None:

@@ -7,8 +7,9 @@ import pytest
 
 from storage import SQLStorage
 from tests.tuner import studies
-from tuner import study
+from tuner import attributes, study
 from tuner.amending import amend
+from tuner.confirming import _confirming, confirm
 from tuner.errors import UsageError
 from tuner.results import Results
 
@@ -107,3 +108,68 @@ def test_the_timeout_of_a_run_is_not_stored(tmp_path: Path) -> None:
     assert spec is not None
     assert spec.budget.timeout is None
     assert study.resume("quick", workers=1, storage=url(tmp_path)).status().stopped == "budget spent"
+
+
+FIXED = {"depth": 2, "dropout": 0.0, "width": 16, "learning_rate": "1e-3..1e-2:log"}
+"""Two of them are searched later on."""
+WIDER = ["space.depth=1..4", "space.dropout=0..0.5"]
+
+
+def test_trials_keep_the_values_that_were_fixed_when_these_are_searched(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, space=FIXED)
+    worker = studies.make_worker(results, places=2)
+    for _ in range(3):
+        worker.advance()
+    worker.put_down()  # two trials are interrupted, in their third epoch
+    before = studies.curves(results)
+    studies.work(amended(tmp_path, settings=WIDER), places=2)
+    results = study.load("quick", storage=url(tmp_path))
+    old, new = results.trials()[:2], results.trials()[2:]
+    assert [(row.params["depth"], row.params["dropout"], row.state) for row in old] == [(2, 0.0, "finished")] * 2
+    assert len({row.params["depth"] for row in new}) > 1
+    assert all(row.params["dropout"] > 0 for row in new)
+    (tmp_path / "uninterrupted").mkdir()
+    uninterrupted = studies.create(tmp_path / "uninterrupted", space=FIXED)
+    studies.work(uninterrupted, places=2)
+    for number, curve in before.items():
+        assert len(curve) == 3
+        whole = studies.curves(results)[number]
+        assert whole[:3] == curve
+        assert [epoch["accuracy"] for epoch in whole] == [
+            epoch["accuracy"] for epoch in studies.curves(uninterrupted)[number]
+        ]
+
+
+def test_a_network_from_before_is_kept_and_confirmed_as_it_was(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, space=FIXED, budget={"trials": 1})
+    studies.work(results)
+    results = amended(tmp_path, settings=WIDER, add=1)
+    kept = study.keep("quick", trial=0, storage=url(tmp_path))
+    assert kept.scores == {"accuracy": results.trial(0).values["accuracy"]}
+    assert results.storage.get_trial(results.storage.get_trial_id_from_study_id_trial_number(1, 0)).params["depth"] == 2
+    first = _confirming(study.stored_spec(results), [results.trial(0)], 2).search.first
+    assert first == [dict(results.trial(0).params)] * 2
+    assert {"depth": 2, "dropout": 0.0}.items() <= first[0].items()
+
+
+def test_what_workers_hold_fixed_is_not_searched_before_they_leave(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, space=FIXED)
+    worker = results.storage.register_worker(results.study_id, name="busy")
+    with pytest.raises(UsageError, match=r"space\.depth is fixed for the workers .* `tuner stop quick`"):
+        amended(tmp_path, settings=WIDER)
+    amended(tmp_path, settings=["space.learning_rate=1e-4..1e-1:log"])
+    results.storage.unregister_worker(worker)
+    spec = amended(tmp_path, settings=WIDER).spec
+    assert spec is not None
+    assert spec.space["depth"]["high"] == 4
+
+
+def test_a_trial_that_does_not_say_what_it_held_is_not_trained_again_as_another(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, space=FIXED, budget={"trials": 1})
+    studies.work(results)
+    stored = study.stored_spec(results)
+    without = stored.model_copy(update={"space": {**stored.space, "depth": {"low": 1, "high": 4}}})
+    attributes.write_spec(results.storage, results.study_id, without)
+    for train_again in (study.keep, confirm):
+        with pytest.raises(UsageError, match="trial 0 has no value of 'depth', which the study searches"):
+            train_again("quick", storage=url(tmp_path))  # type: ignore[operator]

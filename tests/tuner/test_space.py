@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tuner.errors import SpecError, UsageError
 from tuner.hyperparameters import TRAINING, Hyperparameter, build_space
 from tuner.parsing import parse_parameter
-from tuner.space import Choices, Fixed, Range, Space, widened
+from tuner.space import Choices, Fixed, Parameter, Range, Space, widened
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,22 @@ def test_a_range_contains_itself_and_survives_json(low: float, factor: float, lo
     parameter = Range(low=low, high=low * factor, log=log)
     assert parameter.contains(parameter)
     assert parse_parameter(parameter.to_json(), default=parameter) == parameter
+
+
+@pytest.mark.parametrize(
+    ("fixed", "wider", "allowed"),
+    [
+        (Fixed(value=2), Range(low=1, high=4, integer=True), True),
+        (Fixed(value=1.5), Range(low=1, high=4, integer=True), False),
+        (Fixed(value=True), Range(low=0, high=3, integer=True), False),
+        (Fixed(value=0.25), Range(low=0, high=1, step=0.1), False),
+        (Fixed(value=0.3), Range(low=0, high=1, step=0.1), True),
+        (Fixed(value=1), Choices(choices=(True, "x")), False),
+        (Fixed(value="x"), Choices(choices=(True, "x")), True),
+        (Fixed(value=0.5), Range(low=0, high=1, when={"b": ("x",)}), False),
+        (Fixed(value=0.5, when={"b": ("x",)}), Range(low=0, high=1, when={"b": ("x",)}), True),
+    ],
+)
+def test_a_fixed_value_may_be_searched_where_it_can_be_drawn(fixed: Fixed, wider: Parameter, allowed: bool) -> None:
+    other = Choices(choices=("x", "y"))
+    assert (not widened(Space({"a": fixed, "b": other}), Space({"a": wider, "b": other}))) is allowed

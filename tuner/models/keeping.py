@@ -159,8 +159,6 @@ class Rebuilt:
     def __init__(
         self, results: Results, spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset, row: TrialRow
     ) -> None:
-        from optuna.trial import FixedTrial
-
         from tuner.assessment import decoded_metrics
         from tuner.members import make_member, trial_seed
         from tuner.models.warm_start import WarmStart
@@ -168,7 +166,7 @@ class Rebuilt:
         self.trainable = loaded.trainable
         self.row = row
         self.metrics = decoded_metrics(self.trainable)
-        self.params = loaded.space.suggest(FixedTrial(dict(row.params)))
+        self.params = loaded.space.configuration(row.params, f"trial {row.number}")
         self.member = make_member(
             self.trainable,
             dataset,
