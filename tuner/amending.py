@@ -66,9 +66,8 @@ def amend(
 
     def amended(budget: int | None, kept: Mapping[str, Any]) -> Amended:
         from storage import Amended
-        from tuner.spec import parse_spec
 
-        now = parse_spec(kept[attributes.SPEC], where="the stored study")
+        now = attributes.stored_spec(kept[attributes.SPEC], name)
         if held and now.space != stored.space:
             raise UsageError(f"somebody else has just changed the space of study '{name}'; look at it, and try again")
         new = changed if now == stored else change(now)

@@ -73,11 +73,14 @@ def write_spec(storage: BaseStorage, study_id: int, spec: StudySpec) -> None:
 def read_spec(storage: BaseStorage, study_id: int) -> StudySpec | None:
     """Return the spec kept with the study, or ``None`` for a study that something else created."""
     written: dict[str, Any] | None = storage.get_study_user_attrs(study_id).get(SPEC)
-    if written is None:
-        return None
+    return None if written is None else stored_spec(written, storage.get_study_name_from_id(study_id))
+
+
+def stored_spec(written: Mapping[str, Any], name: str) -> StudySpec:
+    """Return the spec that is kept with the study ``name``: a copy that Optuna made of it keeps the first one's."""
     from tuner.spec import parse_spec
 
-    return parse_spec(written, where="the stored study")
+    return parse_spec({**written, "name": name}, where="the stored study")
 
 
 def searched(storage: BaseStorage, study_id: int) -> list[str]:

@@ -108,17 +108,28 @@ def _fields(text: str, delimiter: str, lines: int) -> list[int]:
 
 
 def _sniff(text: str, *, prefer: str) -> str:
-    """Return the delimiter that cuts the first lines into the most fields, the same number on each line."""
-    best, most = prefer or ",", 1
+    """Return the delimiter that cuts the first lines into the most fields, the same number on each line.
+
+    Where several do (3,5;2,5;1), it is the one that leaves the most numbers.
+    """
+    fitting: dict[str, int] = {}
     for delimiter in dict.fromkeys((prefer or ",", *_DELIMITERS)):
         counts = _fields(text, delimiter, _SNIFFED_LINES)
-        if counts and min(counts) == max(counts) > most:
-            best, most = delimiter, counts[0]
-    if most > 1:
-        return best
+        if counts and min(counts) == max(counts) > 1:
+            fitting[delimiter] = counts[0]
+    best = [delimiter for delimiter, fields in fitting.items() if fields == max(fitting.values())]
+    if best:
+        return best[0] if len(best) == 1 else max(best, key=lambda delimiter: _numbers(text, delimiter))
     header = next(_rows(text, ","), [""])  # no delimiter fits all lines: trust the header's commonest
     line = ",".join(header)
-    return max((prefer or ",", *_DELIMITERS), key=line.count) if any(d in line for d in _DELIMITERS) else best
+    delimiters = (prefer or ",", *_DELIMITERS)
+    return max(delimiters, key=line.count) if any(d in line for d in _DELIMITERS) else delimiters[0]
+
+
+def _numbers(text: str, delimiter: str) -> int:
+    """How many fields of the first lines are numbers."""
+    rows = itertools.islice(_rows(text[:_SNIFFED_CHARACTERS], delimiter), _SNIFFED_LINES)
+    return sum(bool(re.fullmatch(r"\s*[+-]?[\d.,]*\d\s*", field)) for row in rows for field in row)
 
 
 def _check_header(name: str, header: list[str], delimiter: str, options: ReadOptions, text: str) -> None:

@@ -99,7 +99,9 @@ def _prepare(
         )
         for part, its in labelled.parts.items()
     }
-    notes += [f"{part}: {note}" for part, its in labelled.parts.items() for note in fitted.clipped(its.frame)]
+    for part, its in labelled.parts.items():
+        told, warned = fitted.strange(its.frame) if part != "training" else ([], [])
+        notes += [f"{part}: {note}" for note in (*warned, *told, *fitted.clipped(its.frame))]
     return PreparedTable(
         where=rows.where, parts=parts, target=target, plans=plans, preprocessing=fitted, notes=tuple(notes)
     )

@@ -11,7 +11,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from objectives.tables.columns import level_counts, require_moderate, require_numbers
-from objectives.tables.values import NumberStyle, as_labels, as_numbers, is_boolean, number_style
+from objectives.tables.values import (
+    NO,
+    YES,
+    NumberStyle,
+    as_labels,
+    as_numbers,
+    as_truth_labels,
+    is_boolean,
+    number_style,
+)
 from tuner.errors import DataError
 from tuner.metrics import Task
 from tuner.sections import nearest
@@ -46,7 +55,7 @@ class Target:
             DataError: for a class that is not one of ``classes``, and for text where a number belongs.
         """
         if self.task == "classification":
-            labels = as_labels(frame[self.columns[0]], self.classes)
+            labels = self._labels(frame[self.columns[0]])
             strange = sorted(set(labels.unique().to_list()) - set(self.classes))
             if strange:
                 listed = ", ".join(f"'{label}'" for label in strange[:5])
@@ -62,13 +71,20 @@ class Target:
         encoded = np.column_stack(values)
         return (encoded - np.array(self.means)) / np.array(self.scales) if self.means else encoded
 
+    def _labels(self, series: pl.Series) -> pl.Series:
+        """Return the column as the names of classes; yes and no are understood in any of their spellings."""
+        labels = as_labels(series, self.classes)
+        if is_boolean(pl.Series(self.classes)):
+            return labels.zip_with(labels.is_in(self.classes), as_truth_labels(labels, self.classes))
+        return labels
+
     def known(self, frame: pl.DataFrame) -> tuple[list[int], pl.DataFrame]:
         """Return the numbers of the rows that have every target, of a class in ``classes``, and these rows."""
         has = pl.Series([True]).new_from_index(0, frame.height)
         for name in self.columns:
             has &= frame[name].is_not_null()
             if self.task == "classification":
-                has &= as_labels(frame[name], self.classes).is_in(self.classes).fill_null(False)
+                has &= self._labels(frame[name]).is_in(self.classes).fill_null(False)
         return has.arg_true().to_list(), frame.filter(has)
 
     def fit(self, training: NDArray[Any]) -> Target:
@@ -154,6 +170,8 @@ def _holds_classes(series: pl.Series) -> bool:
 
 def _classes(series: pl.Series, positive: str, where: str) -> Target:
     name = series.name
+    if series.dtype == pl.String and is_boolean(series):
+        series = _one_spelling(series)
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
         raise DataError(f"{where}: target '{name}' holds {series.dtype}; a target holds numbers or classes")
     counts = level_counts(series)
@@ -175,6 +193,16 @@ def _classes(series: pl.Series, positive: str, where: str) -> Target:
             raise DataError(f"{where}: target '{name}' has no class '{positive}'{hint}")
         classes.sort(key=positive.__eq__)
     return Target(task="classification", columns=(name,), classes=tuple(classes))
+
+
+def _one_spelling(series: pl.Series) -> pl.Series:
+    """Return yes and no, where each is written in several ways, each as it is written most often."""
+    lower = series.str.to_lowercase()
+    for words in (YES, NO):
+        its = lower.is_in(list(words)).fill_null(False)
+        spellings = series.filter(its).value_counts(name="rows").sort("rows", series.name, descending=[True, False])
+        series = series.set(its, spellings[series.name][0])
+    return series
 
 
 def _natural(label: str) -> tuple[int, float, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -116,21 +117,25 @@ def as_numbers(series: pl.Series, style: NumberStyle) -> pl.Series:
 
 
 def date_format(texts: pl.Series) -> str | None:
-    """Return the format in which most of ``texts`` are dates, or None."""
+    """Return the format in which the most of ``texts``, and nearly all, are dates, or None."""
     present = texts.drop_nulls()
     if present.is_empty() or not present.head(100).str.contains(r"\d[-/. ,A-Za-z]+\d").all():
         return None
     sample = present.unique(maintain_order=True).head(200)
-    for day in _DAYS:
-        for time in ("", *_TIMES):
-            if _dates_in(sample, day + time) and _dates_in(present, day + time):
-                return day + time
-    return None
+    best, unread = None, math.inf
+    for form in (day + time for day in _DAYS for time in ("", *_TIMES)):
+        if _unread(sample, form) > len(sample) * 0.05:
+            continue
+        count = _unread(present, form)
+        if count <= len(present) * 0.05 and count < unread:
+            best, unread = form, count
+        if not unread:
+            break
+    return best
 
 
-def _dates_in(texts: pl.Series, form: str) -> bool:
-    parsed = as_dates(texts, form)
-    return parsed.null_count() <= len(texts) * 0.05
+def _unread(texts: pl.Series, form: str) -> int:
+    return as_dates(texts, form).null_count()
 
 
 def as_dates(series: pl.Series, form: str) -> pl.Series:
@@ -183,7 +188,7 @@ def as_truth_labels(series: pl.Series, levels: Sequence[str]) -> pl.Series:
     """Return yes and no, in any of their spellings, as the ``levels`` spell them."""
     labels = as_labels(series).str.to_lowercase()
     for level in levels:
-        words, digit = (YES, "1") if level in YES else (NO, "0")
+        words, digit = (YES, "1") if level.lower() in YES else (NO, "0")
         labels = labels.set(labels.is_in([*words, digit, f"{digit}.0"]).fill_null(False), level)
     return labels
 

@@ -172,4 +172,4 @@ def test_a_trial_that_does_not_say_what_it_held_is_not_trained_again_as_another(
     attributes.write_spec(results.storage, results.study_id, without)
     for train_again in (study.keep, confirm):
         with pytest.raises(UsageError, match="trial 0 has no value of 'depth', which the study searches"):
-            train_again("quick", storage=url(tmp_path))  # type: ignore[operator]
+            train_again("quick", storage=url(tmp_path))

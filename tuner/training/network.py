@@ -53,7 +53,7 @@ class Layout:
         pieces = torch.split(rows, sizes, dim=-1)
         lead = rows.shape[:-1]
         return {
-            name: piece.view(*lead, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+            name: piece.view((*lead, *shape)) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
     def read(self, module: nn.Module) -> Tensor:

@@ -161,6 +161,8 @@ class TrainableWorker(Worker):
                 for result in ended:
                     self._tell(told[result.number], result)
             self.checkpoints.ended({running.claim.trial_id for running in told.values()})
+            if any(math.isnan(result.metrics[metric.name]) for result in ended for metric in self.metrics):
+                self._give_up_if_hopeless()
         if self.checkpoints.due():
             self._checkpoint()
 
@@ -253,7 +255,8 @@ class TrainableWorker(Worker):
             else:
                 self.study.tell(running.trial, state=TrialState.PRUNED)
         elif any(map(math.isnan, values)):
-            reason = "a metric is not defined on the validation part: " + ", ".join(map(str, values))
+            undefined = [metric.name for metric, value in zip(self.metrics, values, strict=True) if math.isnan(value)]
+            reason = f"{' and '.join(undefined)} cannot be told on the validation part: it is no number"
             running.trial.set_user_attr(attributes.FAILURE, {"class": attributes.OBJECTIVE_ERROR, "reason": reason})
             self.study.tell(running.trial, state=TrialState.FAIL)
         else:
