@@ -22,6 +22,7 @@ from tuner.checkpoints import open_store
 from tuner.confirmation import Candidate, Confirmation, Estimate, Estimates, confirming_study
 from tuner.errors import NoFinishedTrialError, TunerError, UsageError
 from tuner.results import Results
+from tuner.searchless import no_search_while_importing
 from tuner.spec import Budget, Search, StudySpec
 from tuner.study import delete, load, stored_spec
 
@@ -70,6 +71,7 @@ def confirm(
         TunerError: when somebody stopped the confirming study.
         KeyboardInterrupt: on Ctrl-C, after the workers have left.
     """
+    no_search_while_importing()
     results, rows = candidates(name, top=top, seeds=seeds, workers=workers, storage=storage)
     spec = stored_spec(results)
     before = results.confirmation

@@ -62,8 +62,7 @@ def _import_by_name(name: str) -> ModuleType:
     except SearchBegan as began:
         file, line = _caller(began)
         raise UsageError(
-            f"{name}: importing it begins a search ({file}:{line} calls study.optimize); "
-            'put that under `if __name__ == "__main__":`'
+            f'{name}: importing it begins a search ({file}:{line}); put that under `if __name__ == "__main__":`'
         ) from None
     except (Exception, SystemExit) as error:
         raise _not_imported(name, error) from error

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
 class SearchBegan(BaseException):
-    """A script called ``Study.optimize`` while it was imported."""
+    """A script began a search while it was imported: it called ``Study.optimize``, or our own :func:`tuner.start`."""
+
+
+_importing = ContextVar("importing", default=False)
+
+
+def no_search_while_importing() -> None:
+    """Begin no search of ours where a script is imported.
+
+    Raises:
+        SearchBegan: there it is left out.
+    """
+    if _importing.get():
+        raise SearchBegan
 
 
 @contextmanager
@@ -19,7 +33,7 @@ def without_a_search() -> Iterator[None]:
     Studies that are there already are loaded as ever: a script may read what an earlier one has found.
 
     Raises:
-        SearchBegan: where the script calls ``Study.optimize``.
+        SearchBegan: where the script begins one.
     """
     import optuna
 
@@ -45,9 +59,11 @@ def without_a_search() -> Iterator[None]:
         for module in (optuna, optuna.study, optuna.study.study):
             replaced.enter_context(_in_place_of(module, create_study=create, load_study=load))
         replaced.enter_context(_in_place_of(optuna.Study, optimize=refuse, enqueue_trial=lambda *_, **__: None))
+        token = _importing.set(True)
         try:
             yield
         finally:
+            _importing.reset(token)
             inside = False
 
 

@@ -70,13 +70,14 @@ def _written(source: object) -> str | None:
         return str(fspath(source))
     if not callable(source):
         raise UsageError(f"{source!r} is no source of a study: name a built-in study, a study file or module:attribute")
-    name = str(getattr(source, "__name__", "objective"))
+    name = str(getattr(source, "__name__", ""))
+    name = name if name.isidentifier() else "objective"
     try:
         file = inspect.getfile(source)
     except (OSError, TypeError):
-        file = "file.py"
-    written = f"{file}:{name if name.isidentifier() else 'objective'}"
-    raise UsageError(f"{name} is named, not handed over, for each worker imports it; write '{written}'")
+        file = ""
+    here = f"write '{file}:{name}'" if Path(file).is_file() else f"save it in a file, and write 'my_file.py:{name}'"
+    raise UsageError(f"{name} is named, not handed over, for each worker imports it; {here}")
 
 
 def _source_values(source: str | None, data: str | None) -> tuple[dict[str, Any], str]:

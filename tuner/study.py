@@ -20,6 +20,7 @@ from tuner.errors import (
     UsageError,
 )
 from tuner.results import Results
+from tuner.searchless import no_search_while_importing
 from tuner.sources import read_spec
 from tuner.spelling import nearest
 
@@ -198,6 +199,7 @@ def start(
         TunerError: when the study file, the data or the storage cannot be used; nothing is written then.
         KeyboardInterrupt: on Ctrl-C, after the workers have left; :func:`resume` continues.
     """
+    no_search_while_importing()
     changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
     return start_spec(
@@ -311,6 +313,7 @@ def resume(
     """
     from tuner.amending import amend
 
+    no_search_while_importing()
     seconds = seconds_of_run(timeout)
     with ready(load(name, storage=storage), workers=workers, ray=ray) as processes:
         results = amend(
@@ -334,6 +337,7 @@ def join(
     observer: Observer | None = None,
 ) -> Results:
     """Add workers to a study, which may be running elsewhere; see :func:`resume`."""
+    no_search_while_importing()
     results = load(name, storage=storage)
     with ready(results, workers=workers, ray=ray) as processes:
         return go_on(results, workers=workers, processes=processes, observer=observer, joining=True)

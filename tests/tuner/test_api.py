@@ -34,7 +34,8 @@ def test_a_study_file_may_be_a_path(tmp_path: Path) -> None:
     ("source", "line"),
     [
         (sample_of_mine, f"sample_of_mine is named, not handed over, .* write '{__file__}:sample_of_mine'"),
-        (lambda trial: trial.number, f"<lambda> is named, not handed over, .* write '{__file__}:objective'"),
+        (lambda trial: trial.number, f"objective is named, not handed over, .* write '{__file__}:objective'"),
+        (eval("lambda trial: 1.0"), "objective is named, .* save it in a file, and write 'my_file.py:objective'"),
         (3, "3 is no source of a study: name a built-in study, a study file or module:attribute"),
     ],
 )

@@ -273,7 +273,7 @@ def test_a_module_that_searches_when_it_is_imported_is_refused(tmp_path: Path, m
     )
     monkeypatch.syspath_prepend(tmp_path)
     spec, where = sources.read_spec("searching:objective")
-    with pytest.raises(TunerError, match=r"searching.py:6 calls study.optimize\); put that under `if __name__"):
+    with pytest.raises(TunerError, match=r"searching.py:6\); put that under `if __name__"):
         load_objective(spec, where=where)
 
 

@@ -112,3 +112,19 @@ def test_no_process_outlives_a_command_that_is_killed_while_the_data_is_read() -
         process.kill()
         process.wait()
         subprocess.run(["timeout", "20", "sh", "-c", f"while pgrep -g {process.pid}; do sleep 0.1; done"], check=True)
+
+
+@pytest.mark.parametrize("attribute", ["objective", "Mine"])
+def test_a_script_may_start_its_own_objective_without_a_guard(attribute: str) -> None:
+    write()
+    settings = "" if attribute == "objective" else ", settings=['training.epochs=1']"
+    search = f"results = tuner.start('mine.py:{attribute}', trials=2, workers=1{settings})"
+    function = "def objective(trial):\n    return trial.suggest_float('x', 0, 1)"
+    parts = ["import tuner", Path("mine.py").read_text(), function, search, "print(len(results.trials()), 'trials')"]
+    Path("mine.py").write_text("\n".join(parts))
+    done = subprocess.run([sys.executable, "mine.py"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2 trials\n"), done.stderr
+    again = command("start", f"mine.py:{attribute}", "--name", "again", "--trials", "1", "-S", "budget.patience=5")
+    assert again.returncode == 0, again.stderr
+    line = 1 + Path("mine.py").read_text().splitlines().index(search)
+    assert f"mine.py: line {line} begins a search of its own and is left out, with all below it" in again.stderr
