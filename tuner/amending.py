@@ -31,7 +31,7 @@ def amend(
     settings: Iterable[str] = (),
     trials: int | None = None,
     storage: str | None = None,
-    approve: Callable[[StudySpec], object] | None = None,
+    approve: Callable[[StudySpec, bool], object] | None = None,
 ) -> Results:
     """Change what may change of a study (see :data:`tuner.spec.SAFE_TO_CHANGE`), without running it.
 
@@ -43,7 +43,7 @@ def amend(
         settings: ``table.key=value`` overrides of the stored study, under the same rule.
         trials: replaces the study's.
         storage: see :func:`tuner.study.start`.
-        approve: is called with the changed spec before anything is written, and may raise.
+        approve: is called before anything is written, with the changed spec and whether anything changes; it may raise.
 
     Raises:
         StudyNotFoundError: when the storage has no study of that name.
@@ -59,8 +59,9 @@ def amend(
     url = results.storage.database.url.render_as_string(hide_password=False)
     change = partial(_changed, source=source, settings=list(settings), trials=trials, url=url)
     changed = change(stored)  # what takes long, importing an objective, is over before the study is locked
+    changes = changed != stored or add is not None or trials is not None
     if approve is not None:
-        approve(changed)
+        approve(changed, changes)
     begun = results.storage.get_n_trials(results.study_id)
     held = _held_so_far(results, stored, changed) if changed.space != stored.space else {}
 
@@ -81,7 +82,7 @@ def amend(
                 raise UsageError(f"{said}: study '{name}' has {begun} trials already; --add N gives it N more")
         return Amended(user_attrs={attributes.SPEC: new.model_dump(mode="json")}, budget=budget, params=held)
 
-    if changed != stored or add is not None or trials is not None:
+    if changes:
         results.storage.amend_study(results.study_id, amended)
     return Results(results.storage, name, results.study_id)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
-from tuner.errors import ObjectiveError, SpecError, StudyConflictError, TunerError
+from tuner.errors import DataError, ObjectiveError, SpecError, StudyConflictError, TunerError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
 from tuner.own_code import load_data, own_code, returned
@@ -223,6 +223,21 @@ def same_data(one: list[list[float]], other: list[list[float]]) -> bool:
         (a, b, first[1]) for first, second in zip(one, other, strict=True) for a, b in zip(first, second, strict=True)
     ]
     return all(abs(a - b) <= 1e-6 * (1 + magnitude) for a, b, magnitude in pairs)
+
+
+def check(spec: StudySpec, kept: Mapping[str, Any]) -> None:
+    """Read the data of a study that goes on as ``spec`` says, and compare it with what its attributes ``kept`` say.
+
+    Raises:
+        StudyConflictError: when it has changed.
+        TunerError: when the objective or its data cannot be used.
+    """
+    loaded = load_objective(spec, where="the stored study")
+    for key, value in spec.data.items():
+        if names_a_file(key) and isinstance(value, str) and Path(value).is_absolute() and not Path(value).exists():
+            raise DataError(f"{value}: no such file; where it lies now, -S data.{key}=PATH says")
+    if isinstance(loaded, LoadedTrainable):
+        check_data(kept, spec.name, load_data(loaded.trainable))
 
 
 def check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:

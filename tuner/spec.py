@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from tuner.errors import SpecError
 from tuner.sections import Section, validate
+from tuner.study_file import names_a_file
 
 _DURATION = re.compile(r"^\s*(?:(?P<h>\d+(?:\.\d+)?)h)?\s*(?:(?P<m>\d+(?:\.\d+)?)m)?\s*(?:(?P<s>\d+(?:\.\d+)?)s?)?\s*$")
 _NAME = re.compile(r"^[\w][\w .+@=-]{0,199}$")
@@ -206,7 +207,10 @@ SAFE_TO_CHANGE = (
     "training.device",
     "training.trial_timeout",
 )
-"""Where a study file may differ from the stored study: budget and time, a space that got wider, where things run."""
+"""Where a study file may differ from the stored study: budget and time, a space that got wider, where things run.
+
+And where the data lies: that it is the same is seen when it is read.
+"""
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
@@ -214,7 +218,8 @@ def differences(old: StudySpec, new: StudySpec) -> list[str]:
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     lines = []
     for key in sorted(before.keys() | after.keys()):
-        if key.startswith(SAFE_TO_CHANGE) or before.get(key) == after.get(key):
+        moved = key.startswith("data.") and names_a_file(key.removeprefix("data."))
+        if key.startswith(SAFE_TO_CHANGE) or moved or before.get(key) == after.get(key):
             continue
         lines.append(f"{key}: {_show(before, key)} → {_show(after, key)}")
     return lines

@@ -315,7 +315,8 @@ def resume(
 
     no_search_while_importing()
     seconds = seconds_of_run(timeout)
-    with ready(load(name, storage=storage), workers=workers, ray=ray) as processes:
+    before = load(name, storage=storage)
+    with ready(before, workers=workers, ray=ray) as processes:
         results = amend(
             name,
             add=add,
@@ -323,7 +324,7 @@ def resume(
             settings=settings,
             trials=trials,
             storage=storage,
-            approve=lambda spec: processes.places(spec, workers),
+            approve=lambda spec, changes: approve(before, spec, processes, workers=workers, changes=changes),
         )
         return go_on(results, workers=workers, timeout=seconds, processes=processes, observer=observer)
 
@@ -379,6 +380,19 @@ def ready(results: Results, *, workers: int | None, ray: str | None) -> Iterator
     url = results.storage.database.url.render_as_string(hide_password=False)
     with standby(spec, workers, ray=ray, url=url) as processes:
         yield processes
+
+
+def approve(results: Results, spec: StudySpec, processes: Processes, *, workers: int | None, changes: bool) -> None:
+    """See whether a study can go on as ``spec`` says, before anything that it ``changes`` is written.
+
+    Raises:
+        StudyConflictError: when its data is not what it was.
+        TunerError: when its data cannot be read, or there is no place for its workers.
+    """
+    processes.places(spec, workers)
+    if changes:
+        kept = results.storage.get_study_user_attrs(results.study_id)
+        processes.check(spec, {key: kept[key] for key in (attributes.DATA,) if key in kept})
 
 
 def go_on(

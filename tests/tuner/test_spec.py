@@ -98,11 +98,17 @@ def test_a_duration_that_is_none_is_refused(written: Any) -> None:
 
 
 def test_what_differs_from_the_stored_study_is_told_line_by_line() -> None:
-    old = StudySpec(name="a", data={"source": "iris"})
+    old = StudySpec(name="a", data={"source": "iris", "target": "species"})
     new = parse_spec(
-        {"name": "a", "data": {"source": "wine"}, "training": {"epochs": 9}, "budget": {"trials": 1}}, where="x"
+        {
+            "name": "a",
+            "data": {"source": "moved", "target": "kind"},
+            "training": {"epochs": 9},
+            "budget": {"trials": 1},
+        },
+        where="x",
     )
-    assert differences(old, new) == ["data.source: 'iris' → 'wine'", "training.epochs: 50 → 9"]
+    assert differences(old, new) == ["data.target: 'species' → 'kind'", "training.epochs: 50 → 9"]
 
 
 def test_a_path_in_a_study_file_is_taken_from_its_folder(tmp_path: Path) -> None:

@@ -123,12 +123,13 @@ def resume(
     """Continue STUDY (its name, or its study file): interrupted trials first, then what is left of its budget.
 
     What may change: [budget], a space that becomes wider, where and how long trials run ([training] device, cohort,
-    trial_timeout, checkpoints), and which model is kept ([model] keep_as, where). Anything else is refused with exit
-    code 5.
+    trial_timeout, checkpoints), which model is kept ([model] keep_as, where), and where the data lies, as long as it is
+    the same. Anything else is refused with exit code 5.
 
     \b
     tuner resume churn --add 50
     tuner resume churn -S space.width=16..512
+    tuner resume churn -S data.source=moved/churn.csv
     """
     if Path(study).suffix in _STUDY_FILES and Path(study).exists():
         source = source or study
@@ -139,7 +140,8 @@ def resume(
             hint(f"study '{study}' has spent its budget; --add N gives it N trials more")
             _tell(results, elapsed=0.0, storage=storage, output=output)
             return
-    with api.ready(api.load(study, storage=storage), workers=workers, ray=ray) as processes:
+    results = api.load(study, storage=storage)
+    with api.ready(results, workers=workers, ray=ray) as processes:
         with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
             amended = amend(
                 study,
@@ -148,7 +150,7 @@ def resume(
                 settings=settings,
                 trials=trials,
                 storage=storage,
-                approve=lambda spec: processes.places(spec, workers),
+                approve=lambda spec, changes: api.approve(results, spec, processes, workers=workers, changes=changes),
             )
 
         def run(observer: Observer) -> Results:

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ notes = logging.getLogger("tuner.notes")
 
 ERRAND = "errand"
 """The key of what a process is told by which it knows that it is no worker."""
+CHECK = "check"
 MACHINE = "machine"
 PREPARE = "prepare"
 WHO = "preparing the study"
@@ -62,7 +63,7 @@ def go(told: Mapping[str, Any]) -> Departure:
     threading.Thread(target=_end_with_input, daemon=True).start()
     torch.set_num_threads(Machine.cores_here())
     notes.setLevel(logging.INFO)
-    return Departure(reason=DONE, answer=_machine() if told[ERRAND] == MACHINE else _prepared(told))
+    return Departure(reason=DONE, answer=_ERRANDS[told[ERRAND]](told))
 
 
 def _end_with_input() -> None:
@@ -72,7 +73,7 @@ def _end_with_input() -> None:
     os._exit(1)
 
 
-def _machine() -> dict[str, int]:
+def _machine(_: Mapping[str, Any]) -> dict[str, int]:
     return asdict(Machine.this())
 
 
@@ -81,3 +82,13 @@ def _prepared(told: Mapping[str, Any]) -> dict[str, Any]:
     from tuner.spec import parse_spec
 
     return prepare(parse_spec(told["spec"], where=told["where"]), where=told["where"]).to_json()
+
+
+def _checked(told: Mapping[str, Any]) -> None:
+    from tuner.preparation import check
+    from tuner.spec import parse_spec
+
+    check(parse_spec(told["spec"], where="the stored study"), told["kept"])
+
+
+_ERRANDS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {CHECK: _checked, MACHINE: _machine, PREPARE: _prepared}

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from storage import machine
 from tuner.workers import errands
@@ -73,6 +73,13 @@ class Processes(Protocol):
             TunerError: as it does.
         """
 
+    def check(self, spec: StudySpec, kept: Mapping[str, Any]) -> None:
+        """Do what :func:`tuner.preparation.check` does, likewise.
+
+        Raises:
+            TunerError: as it does.
+        """
+
     def take(self) -> Process:
         """Return a process that runs ``tuner.workers.worker_process`` and waits to be told what to do."""
 
@@ -107,6 +114,11 @@ class Spawned:
         from tuner.preparation import prepare
 
         return prepare(spec, where=where)
+
+    def check(self, spec: StudySpec, kept: Mapping[str, Any]) -> None:
+        from tuner.preparation import check
+
+        check(spec, kept)
 
     def take(self) -> Process:
         return self._waiting.pop() if self._waiting else OwnProcess(self._threads)
@@ -160,6 +172,9 @@ class Nursery:
 
         found = errands.run(self.take(), errands.PREPARE, spec=spec.model_dump(mode="json"), where=where)
         return Prepared.from_json(found, where=where)
+
+    def check(self, spec: StudySpec, kept: Mapping[str, Any]) -> None:
+        errands.run(self.take(), errands.CHECK, spec=spec.model_dump(mode="json"), kept=dict(kept))
 
     def take(self) -> Process:
         try:

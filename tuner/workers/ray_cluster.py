@@ -120,6 +120,11 @@ class RayCluster:
 
         return prepare(spec, where=where)
 
+    def check(self, spec: StudySpec, kept: Mapping[str, Any]) -> None:
+        from tuner.preparation import check
+
+        check(spec, kept)
+
     def take(self) -> _Remote:
         """Return a worker's process, which waits for a place.
 

@@ -128,3 +128,26 @@ def test_a_script_may_start_its_own_objective_without_a_guard(attribute: str) ->
     assert again.returncode == 0, again.stderr
     line = 1 + Path("mine.py").read_text().splitlines().index(search)
     assert f"mine.py: line {line} begins a search of its own and is left out, with all below it" in again.stderr
+
+
+def test_a_resume_that_is_refused_for_its_data_changes_nothing_and_moved_data_is_found(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(60))
+    Path("rows.csv").write_text(f"x,z,y\n{rows}\n")
+    used = ("--workers", "1", "-q", "-o", "json")
+    done = command("start", "--data", "rows.csv", "--target", "y", "--trials", "2", "-S", "training.epochs=2", *used)
+    assert done.returncode == 0, done.stderr
+    before = tuner.load("rows").spec
+    Path("rows.csv").rename("moved.csv")
+    Path("other.csv").write_text(f"x,z,y\n{rows.replace('6', '5')}\n")
+    for changes, code, said in (
+        (["--add", "5"], 2, f"{tmp_path / 'rows.csv'}: no such file; where it lies now, -S data.source=PATH says"),
+        (["--add", "5", "-S", "data.source=other.csv"], 5, "the data of study 'rows' is not what it was"),
+    ):
+        refused = command("resume", "rows", *changes, "--workers", "1", "-q")
+        assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
+        assert tuner.load("rows").spec == before
+        assert tuner.load("rows").status().budget == 2
+    done = command("resume", "rows", "--add", "1", "-S", "data.source=moved.csv", *used)
+    assert done.returncode == 0, done.stderr
+    assert tuner.load("rows").status().done == 3
+    assert command("keep", "rows", "--trial", "0").returncode == 0
