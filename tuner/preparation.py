@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import attributes
-from tuner.errors import DataError, ObjectiveError, SpecError, StudyConflictError, TunerError
+from tuner.errors import DataError, ObjectiveError, SpecError, StudyConflictError, TunerError, UsageError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
 from tuner.own_code import load_data, own_code, returned
@@ -20,9 +20,9 @@ from tuner.tryout import objectives_own, usual_configuration
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
 
-    from tuner.space import Space
+    from tuner.space import Scalar, Space
     from tuner.spec import StudySpec
-    from tuner.training import Dataset
+    from tuner.training import Dataset, Member
     from tuner.training.data import Feed
 
 FINGERPRINT = "fingerprint"
@@ -121,6 +121,8 @@ def _json(described: Any, where: str) -> dict[str, Any]:
 def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> str:
     """Return what the networks take of the weights they begin with, tried on one of the usual configuration.
 
+    Where they must fit whole networks, those at the ends of what the space searches of a network are tried too.
+
     Raises:
         UsageError: when the weights do not fit.
     """
@@ -131,16 +133,42 @@ def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> 
 
     start = WarmStart.of(spec.model)
     assert start is not None
-    params = loaded.space.suggest(FixedTrial(usual_configuration(loaded.space)))
-    try:
-        member = make_member(loaded.trainable, dataset, params, spec.training, number=0, seed=spec.seed, start=start)
-    except TunerError:
-        raise
-    except Exception as error:
-        raise objectives_own(error) from error
+    usual = usual_configuration(loaded.space)
+
+    def member_of(configuration: Mapping[str, Any]) -> Member:
+        params = loaded.space.suggest(FixedTrial(dict(configuration)))
+        try:
+            return make_member(loaded.trainable, dataset, params, spec.training, number=0, seed=spec.seed, start=start)
+        except TunerError:
+            raise
+        except Exception as error:
+            raise objectives_own(error) from error
+
+    member = member_of(usual)
+    for name, value in _ends(loaded) if start.strict else ():
+        try:
+            member_of({**usual, name: value})
+        except UsageError as error:
+            fixed = f"-S space.{name}={usual[name]}"
+            raise UsageError(f"with {name} = {value}, {error}; {fixed} has only networks that they fit") from None
     fit = start.fit(member.module)
     rest = fit.said()
     return f"networks begin with {len(fit.taken)} tensors of '{start.where}'" + (f"; {rest}" if rest else "")
+
+
+def _ends(loaded: LoadedTrainable) -> Iterator[tuple[str, Scalar]]:
+    """Yield the outermost values of what is searched of the network itself, and its choices."""
+    from tuner.hyperparameters import TRAINING
+    from tuner.space import Choices, Range
+
+    training = {hyper.name for hyper in TRAINING}
+    for name, parameter in loaded.space.searched.items():
+        if name in training or parameter.when:
+            continue
+        if isinstance(parameter, Range):
+            yield from ((name, parameter.take(value)) for value in (parameter.low, parameter.nearest(parameter.high)))
+        elif isinstance(parameter, Choices):
+            yield from ((name, choice) for choice in parameter.choices)
 
 
 def _written_out(spec: StudySpec, loaded: LoadedTrainable) -> StudySpec:

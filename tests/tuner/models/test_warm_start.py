@@ -201,3 +201,25 @@ def test_what_is_saved_fits_its_network_also_where_parameters_are_shared() -> No
     assert list(weights) == ["table.weight"]
     WarmStart(where="here", weights=weights).apply(other)
     assert torch.equal(other.out.weight, one.table.weight)
+
+
+def test_weights_that_fit_only_some_networks_of_the_space_are_refused_before_the_study_is_created(
+    tmp_path: Path,
+) -> None:
+    data = {"source": "iris", "target": "species"}
+    space = {"width": 16, "depth": 2}
+    results = studies.create(tmp_path, data=data, space=space, budget={"trials": 1})
+    studies.work(results)
+    place = study.keep("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}").place
+    model = {"start_from": place}
+    for searched, said in (
+        ({"depth": 2, "width": "8..16"}, "with width = 8, the weights .* -S space.width=16 has only"),
+        ({"depth": "1..3", "width": 16}, "with depth = 1, the weights .* -S space.depth=2 has only"),
+        ({"depth": 2, "width": 16, "normalization": ["none", "layer"]}, "with normalization = layer, the weights"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            studies.create(tmp_path, name="warm", data=data, space=searched, model=model)
+    studies.create(tmp_path, name="warm", data=data, space={**space, "dropout": "0..0.5"}, model=model)
+    studies.create(
+        tmp_path, name="some", data=data, space={"depth": "1..3", "width": 16}, model={**model, "strict": False}
+    )
