@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -55,5 +56,14 @@ def returned(value: object, kind: type[T], where: str) -> T:
     """
     if isinstance(value, kind):
         return value
-    wanted = f"{kind.__module__}.{kind.__qualname__}"
-    raise ObjectiveError(f"{where} must return a {wanted}; it returned a value of type {type(value).__name__}")
+    raise ObjectiveError(
+        f"{where} must return a {_as_imported(kind)}; it returned a value of type {type(value).__name__}"
+    )
+
+
+def _as_imported(kind: type) -> str:
+    """Return the name of a class by the outermost module that has it: ``torch.nn.Module``."""
+    modules = kind.__module__.split(".")
+    homes = (".".join(modules[:length]) for length in range(1, len(modules) + 1))
+    home = next(home for home in homes if getattr(sys.modules.get(home), kind.__name__, None) is kind)
+    return f"{home}.{kind.__name__}"

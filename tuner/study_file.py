@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -47,6 +48,8 @@ def read(source: str) -> tuple[dict[str, Any], str]:
     """
     path = Path(source)
     if path.suffix not in _SUFFIXES:
+        if path.suffix == ".py" and path.exists():
+            raise UsageError(f"{source}: which function or class of it is to be tuned? write {source}:NAME")
         if path.exists():
             raise UsageError(f"{source}: a study file ends in .toml or .yaml; for data write --data {source}")
         return {"name": source, **_parse_toml(read_text(source), source)}, source
@@ -150,9 +153,13 @@ def _moved(table: str, held: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def name_for(data: str) -> str:
-    """Return what a study of the data at a path is called: the file's name less its ending, or the folder's."""
+    """Return what a study of the data at a path is called: the file's name less its ending, or the folder's.
+
+    What a name may not hold (see :func:`tuner.spec.check_name`) becomes a space.
+    """
     path = Path(data)
-    return path.resolve().name if path.is_dir() else path.stem
+    written = path.resolve().name if path.is_dir() else path.stem
+    return " ".join(re.sub(r"[^\w.+@=-]", " ", written).split()).lstrip(".+@=- ")[:200].strip() or "study"
 
 
 def with_whole_paths(objective: Mapping[str, Any], folder: Path) -> dict[str, Any]:

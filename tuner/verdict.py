@@ -38,17 +38,17 @@ def verdict(*, training: float, validation: float, by_metric: float, too_sure: b
     """Return how a network's skills (see :func:`skill`) on the training and the validation part compare.
 
     Both are measured with the restored weights in inference mode. Their difference decides: above 0.2 the network
-    overfits, above 0.1 slightly. A network whose skills are both below 0.05 has learned nothing; but a classifier
-    whose skill ``by_metric``, by what it gets right, is larger is only overconfident, very sure where it is wrong, or
-    underconfident: ``too_sure`` tells whether its probabilities promise more than it gets right.
+    overfits, above 0.1 slightly. Otherwise one whose skill on the validation part is below 0.05 has learned nothing;
+    but a classifier whose skill ``by_metric``, by what it gets right, is larger is only overconfident, very sure where
+    it is wrong, or underconfident: ``too_sure`` tells whether its probabilities promise more than it gets right.
     """
     if not (math.isfinite(training) and math.isfinite(validation)):
         return LEARNED_NOTHING
-    if max(training, validation) < _LITTLE:
-        if by_metric < _LITTLE:
-            return LEARNED_NOTHING
-        return OVERCONFIDENT if too_sure else UNDERCONFIDENT
     gap = training - validation
-    if gap > _MUCH:
-        return OVERFITS
-    return OVERFITS_SLIGHTLY if gap > _SLIGHT else GENERALISES
+    if max(training, validation) >= _LITTLE and gap > _SLIGHT:
+        return OVERFITS if gap > _MUCH else OVERFITS_SLIGHTLY
+    if validation >= _LITTLE:
+        return GENERALISES
+    if by_metric < _LITTLE:
+        return LEARNED_NOTHING
+    return OVERCONFIDENT if too_sure else UNDERCONFIDENT

@@ -102,11 +102,11 @@ WRONG_WHEN_MADE = [
     ("Positional", "the objective failed: TypeError: Choices.__init__() takes 1 positional", "in hyperparameters"),
     ("Unfinished", "[objective]: Unfinished lacks loss; write it as a method", ""),
     ("NotMade", "the objective failed: KeyError: 'rows'", "in __init__"),
-    ("NoDataset", "NoDataset.load() must return a tuner.training.data.Dataset; it returned a value of type tuple", ""),
+    ("NoDataset", "NoDataset.load() must return a tuner.training.Dataset; it returned a value of type tuple", ""),
 ]
 WRONG_IN_TRAINING = [
-    ("NoModule", "NoModule.network(params) must return a torch.nn.modules.module.Module; it returned a value of type"),
-    ("Torchs", "Torchs.loss(params) must return a tuner.training.losses.Loss; it returned a value of type CrossEnt"),
+    ("NoModule", "NoModule.network(params) must return a torch.nn.Module; it returned a value of type"),
+    ("Torchs", "Torchs.loss(params) must return a tuner.training.Loss; it returned a value of type CrossEnt"),
     ("ScalarLoss", "the loss Mean must return a number for each of the M networks that are scored at once, here a "),
     (
         "Tuple",

@@ -125,3 +125,24 @@ def test_a_missing_study_says_what_there_is() -> None:
         read_spec("absent.toml")
     with pytest.raises(UsageError, match="--data FILE --target COLUMN"):
         read_spec(None)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("data (1).csv", "data 1"),
+        ("churn.csv", "churn"),
+        (".hidden.csv", "hidden"),
+        ("Größe, neu.csv", "Größe neu"),
+        ("((.csv", "study"),
+    ],
+)
+def test_a_study_is_called_as_its_data_as_far_as_a_name_may_be(data: str, name: str) -> None:
+    spec, _ = read_spec(None, data=data, target="y")
+    assert spec.name == name
+
+
+def test_a_file_of_python_alone_is_asked_for_its_objective(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(UsageError, match=r"which function or class of it is to be tuned\? write .*mine.py:NAME"):
+        read_spec(str(tmp_path / "mine.py"))

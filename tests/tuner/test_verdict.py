@@ -121,3 +121,9 @@ def test_the_best_constant_of_sequences_leaves_padding_out() -> None:
     assert constant.training_loss == pytest.approx(-(3 * math.log(0.6) + 2 * math.log(0.4)) / 5)
     assert constant.validation_loss == pytest.approx(-(3 * math.log(0.6) + math.log(0.4)) / 4)
     assert constant.score == 0.75
+
+
+def test_a_network_that_knows_nothing_of_new_samples_does_not_generalise() -> None:
+    assert verdict(training=0.06, validation=-0.01, by_metric=0.02) == "learned nothing"
+    assert verdict(training=0.06, validation=-0.01, by_metric=0.3) == "overconfident"
+    assert verdict(training=0.14, validation=0.02, by_metric=0.0) == "overfits slightly"

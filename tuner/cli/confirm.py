@@ -64,8 +64,10 @@ def confirm(*, study: str, top: int, seeds: int, workers: int | None, storage: s
 
 
 def _print(found: Confirmation) -> None:
-    best = f"the {len(found.candidates)} best trials" if len(found.candidates) > 1 else "the best trial"
-    click.echo(f"{click.style(found.study, bold=True)}: {best}, trained again from {seeds_told(found)} each\n")
+    several = len(found.candidates) > 1
+    best = f"the {len(found.candidates)} best trials" if several else "the best trial"
+    again_from = f"trained again from {seeds_told(found)}" + " each" * several
+    click.echo(f"{click.style(found.study, bold=True)}: {best}, {again_from}\n")
     print_table(candidate_columns(found))
     click.echo()
     for line in wrapped(_outcome(found), terminal_width()).split("\n"):

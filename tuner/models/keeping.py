@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tuner.training import Cohort, Dataset, Member
 
 log = logging.getLogger("tuner")
+notes = logging.getLogger("tuner.notes")
 TOLERANCE = 1e-3
 """A score of a network that was trained again may differ by so much, relatively, from the one that was recorded."""
 
@@ -198,7 +199,7 @@ class Rebuilt:
         device, _ = plan_workers(Machine.this(), workers=1, trials=1, device=spec.training.device)[0]
         cohort = Cohort(dataset, self.metrics, device=device)
         if self.epochs_trained:
-            log.info("trial %d is trained again for %d epochs", row.number, self.epochs_trained)
+            notes.info("trial %d is trained again for %d epochs", row.number, self.epochs_trained)
             cohort.join(self.member)
         for _ in range(self.epochs_trained):
             cohort.epoch()

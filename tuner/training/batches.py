@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tuner.training.data import Part
 from tuner.training.feeding import gathered, row_bytes
+from tuner.training.recipe import RecipeError
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 """Inputs, each ``[M, B, ...]``, and prepared targets ``[M, ...]``."""
@@ -24,10 +25,13 @@ def sizes(samples: int, batch_size: int | None, smallest: int = 1) -> list[int]:
     """Return the sizes of the batches of one epoch; the last one may be ragged.
 
     A last batch of fewer than ``smallest`` samples (batch normalization cannot learn from one) joins the one before it.
+
+    Raises:
+        RecipeError: when all batches would be smaller.
     """
     size = min(batch_size or samples, samples)
     if size < smallest:
-        raise ValueError(f"this network needs at least {smallest} samples in a batch, got {size}")
+        raise RecipeError(f"batch normalization needs at least {smallest} samples in a batch, not {size}")
     full, rest = divmod(samples, size)
     if not rest:
         return [size] * full

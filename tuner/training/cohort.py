@@ -20,6 +20,7 @@ from tuner.training.data import Dataset, Part, Placement
 from tuner.training.fusion import Fusion
 from tuner.training.judging import Metric, judge
 from tuner.training.member import Member
+from tuner.training.network import smallest_batch
 from tuner.training.randomness import derive, order, used
 from tuner.training.recipe import RecipeError
 from tuner.training.stack import Stack
@@ -84,6 +85,8 @@ class Cohort:
             raise RecipeError(f"unknown monitor {member.recipe.monitor!r}; choose one of {', '.join(names)}")
         if member.epoch >= member.recipe.epochs:
             raise ValueError(f"member {member.number} has finished its {member.recipe.epochs} epochs")
+        samples = used(len(self.data_of(member).training), member.recipe.data_fraction)
+        batches.sizes(samples, member.recipe.batch_size, smallest_batch(member.module))
         self.members.append(member)
         self._changed = True
 

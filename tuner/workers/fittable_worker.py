@@ -44,7 +44,7 @@ class FittableWorker(FunctionWorker):
         leaving: Leaving,
     ) -> None:
         dataset = fittable.load()
-        check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
+        check_data(storage.get_study_user_attrs(study_id), spec.confirms or spec.name, dataset)
         self.fitting = Fitting(fittable, dataset)
         self.space = loaded.space
         function = LoadedFunction(function=self._fit, options=FunctionOptions())

@@ -66,7 +66,7 @@ class TrainableWorker(Worker):
         self.trainable = loaded.trainable
         self.space = loaded.space
         dataset = loaded.trainable.load()
-        check_data(storage.get_study_user_attrs(study_id), spec.name, dataset)
+        check_data(storage.get_study_user_attrs(study_id), spec.confirms or spec.name, dataset)
         self.dataset = dataset
         self.metrics = decoded_metrics(loaded.trainable)
         strategy = strategies.resolve(

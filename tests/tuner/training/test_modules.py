@@ -11,6 +11,7 @@ from tuner.training import MLP, Cohort, Dataset, Member, Part
 from tuner.training.batches import sizes
 from tuner.training.member import CheckpointError
 from tuner.training.network import Layout, predict
+from tuner.training.recipe import RecipeError
 
 
 class TwoTowers(nn.Module):
@@ -104,8 +105,14 @@ def test_a_single_sample_left_over_joins_the_last_batch_where_one_is_too_few() -
     assert sizes(18, 8, smallest=2) == [8, 8, 2]
     assert sizes(9, 8, smallest=2) == [9]
     assert sizes(5, 8) == sizes(5, None) == [5]
-    with pytest.raises(ValueError, match="at least 2 samples in a batch, got 1"):
+    with pytest.raises(RecipeError, match="at least 2 samples in a batch, not 1"):
         sizes(9, 1, smallest=2)
+
+
+def test_a_member_whose_batches_are_too_small_for_it_does_not_join() -> None:
+    one = member(0, network=lambda: mlp(normalization="batch"), batch_size=1)
+    with pytest.raises(RecipeError, match="batch normalization needs at least 2 samples in a batch, not 1"):
+        train([one])
 
 
 def test_batch_normalization_survives_a_single_sample_left_over() -> None:
