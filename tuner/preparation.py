@@ -20,6 +20,7 @@ from tuner.tryout import objectives_own, usual_configuration
 if TYPE_CHECKING:
     from optuna.study import StudyDirection
 
+    from tuner.search.strategies import Strategy
     from tuner.space import Scalar, Space
     from tuner.spec import StudySpec
     from tuner.training import Dataset, Member
@@ -89,7 +90,10 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     names = [metric.name for metric in metrics]
     if len(set(names)) != len(names):
         raise SpecError(f"{where} [objective]: metric names one twice: {', '.join(names)}")
-    strategies.resolve(spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where)
+    strategy = strategies.resolve(
+        spec.search, loaded.space, objectives=len(metrics), epochs=spec.training.epochs, where=where
+    )
+    spec = _of_a_grid(spec, strategy)
     with own_code(type(loaded.trainable)):
         described = _json(loaded.trainable.describe(), f"{type(loaded.trainable).__name__}.describe()")
         no_ensemble = loaded.trainable.no_ensemble
@@ -156,6 +160,14 @@ def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> 
     return f"networks begin with {len(fit.taken)} tensors of '{start.where}'" + (f"; {rest}" if rest else "")
 
 
+def _of_a_grid(spec: StudySpec, strategy: Strategy) -> StudySpec:
+    """Return the spec with no more trials than its grid has: several workers would repeat some at its end."""
+    trials, most = spec.budget.trials, strategy.combinations
+    if most is None or (trials is not None and trials <= most):
+        return spec
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": most})})
+
+
 def _ends(loaded: LoadedTrainable) -> Iterator[tuple[str, Scalar]]:
     """Yield the outermost values of what is searched of the network itself, and its choices."""
     from tuner.hyperparameters import TRAINING
@@ -209,9 +221,9 @@ def _prepare_function(spec: StudySpec, loaded: LoadedFunction, where: str) -> Pr
     check_count(loaded, where=where)
     directions = loaded.options.directions()
     written = _function_written_out(spec, loaded)
-    strategies.resolve(written.search, None, objectives=len(directions), epochs=None, where=where)
+    strategy = strategies.resolve(written.search, None, objectives=len(directions), epochs=None, where=where)
     return Prepared(
-        spec=written,
+        spec=_of_a_grid(written, strategy),
         directions=_directions(directions),
         metric_names=loaded.options.names(),
         data={"notes": list(loaded.notes)} if loaded.notes else {},

@@ -275,7 +275,7 @@ def create(
             prepared.directions,
             user_attrs={attributes.SPEC: prepared.spec.model_dump(mode="json"), attributes.DATA: prepared.data},
             system_attrs={attributes.METRIC_NAMES: prepared.metric_names},
-            budget=spec.budget.trials,
+            budget=prepared.spec.budget.trials,
         )
     except DuplicatedStudyError:
         raise StudyConflictError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -70,6 +71,11 @@ class Strategy:
     """The configurations that the first trials have, by the trials' numbers."""
     usual: bool = False
     """Whether it is the usual configuration alone, and not a person's own."""
+
+    @property
+    def combinations(self) -> int | None:
+        """How many trials a grid has, which gives each its own; ``None`` where that is not known."""
+        return math.prod(map(len, self.sampler_options["search_space"].values())) if self.sampler == "grid" else None
 
 
 def resolve(search: Search, space: Space | None, *, objectives: int, epochs: int | None, where: str) -> Strategy:

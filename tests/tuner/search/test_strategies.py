@@ -124,3 +124,19 @@ def test_a_pruner_waits_for_the_one_it_names(tmp_path: Path) -> None:
     assert isinstance(pruner, optuna.pruners.PatientPruner)
     assert isinstance(pruner._wrapped_pruner, optuna.pruners.MedianPruner)
     assert pruner._wrapped_pruner._n_startup_trials == 7
+
+
+def test_a_study_has_no_more_trials_than_its_grid(tmp_path: Path) -> None:
+    grid = {"sampler": "grid"}
+    space = {"learning_rate": 0.01, "optimizer": "adam", "depth": [1, 2], "width": [4, 8], "dropout": 0, "l1": 0}
+    rest = {"l2": 0, "activation": "relu", "batch_size": 64, "schedule": "constant"}
+    tables = {"space": space | rest, "search": grid, "training": {"epochs": 1}}
+    for trials, budget in ((9, 4), (3, 3), (None, 4)):
+        folder = tmp_path / f"{trials}"
+        folder.mkdir()
+        results = studies.create(folder, **tables, budget={"trials": trials})
+        assert results.spec is not None
+        assert results.storage.get_budget(results.study_id) == results.spec.budget.trials == budget
+    studies.work(results)
+    tried = {(row.params["depth"], row.params["width"]) for row in results.trials()}
+    assert len(results.trials()) == len(tried) == 4
