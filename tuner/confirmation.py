@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from tuner.results import TrialRow
 
 
+CONFIRMING = ".confirm"
+"""Ends the names of studies that confirm another."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a configuration scores, whatever its seed: from the scores of several."""
@@ -147,7 +151,7 @@ class Confirmation:
 
 def confirming_study(study: str) -> str:
     """Return the name of the study that confirms ``study``."""
-    return f"{study}.confirm"
+    return f"{study}{CONFIRMING}"
 
 
 def _estimates(values: Mapping[str, Any]) -> Estimates:

@@ -127,6 +127,9 @@ class Results:
         self.name = name
         self.study_id = study_id
 
+    def __repr__(self) -> str:
+        return f"<Results of study '{self.name}' in {self.storage.safe_url}>"
+
     @cached_property
     def spec(self) -> StudySpec | None:
         """The spec the study was started with; ``None`` for a study of plain Optuna."""

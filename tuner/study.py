@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tuner import attributes
-from tuner.confirmation import confirming_study
+from tuner.confirmation import CONFIRMING, confirming_study
 from tuner.errors import (
     StorageNotFoundError,
     StorageUnreachableError,
@@ -228,6 +228,7 @@ def start_spec(
     from tuner.workers.running import standby
 
     check_built_in(spec, where=where)
+    _check_free(spec.name, storage)
     with standby(spec, workers, ray=ray, url=storage_url(storage)) as processes:
         processes.places(spec, workers)
         results = create(spec, where=where, storage=storage, processes=processes)
@@ -278,14 +279,37 @@ def create(
             budget=prepared.spec.budget.trials,
         )
     except DuplicatedStudyError:
-        raise StudyConflictError(
-            f"study '{spec.name}' exists already; continue it with `tuner resume {spec.name}`, "
-            "or choose another name with --name"
-        ) from None
+        raise _taken(spec.name) from None
     source = f"{prepared.data.get('source', where)}: "
     for note in prepared.data.get("notes", ()):
         notes.info("%s%s", source, note.removeprefix(source))
     return Results(opened, spec.name, study_id)
+
+
+def _check_free(name: str, storage: str | None) -> None:
+    """Refuse a name before anything is read that takes time; :func:`create` sees what comes to be meanwhile.
+
+    Raises:
+        StudyConflictError: when there is a study of that name.
+        UsageError: when it is one of those that confirm another.
+    """
+    if name.endswith(CONFIRMING):
+        raise UsageError(
+            f"study '{name}': names that end in {CONFIRMING} are for `tuner confirm`; --name gives another"
+        )
+    try:
+        opened = open_storage(storage)
+    except StorageNotFoundError:
+        return
+    if name in [study.study_name for study in opened.get_all_studies()]:
+        raise _taken(name)
+
+
+def _taken(name: str) -> StudyConflictError:
+    resumed = f"`tuner resume {shlex.quote(name)}`"
+    return StudyConflictError(
+        f"study '{name}' exists already; continue it with {resumed}, or choose another name with --name"
+    )
 
 
 def resume(
