@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import TrialState
-
 from tuner import attributes
 from tuner.errors import StudyConflictError, UsageError
 from tuner.results import Results
@@ -95,6 +93,8 @@ def _held_so_far(results: Results, stored: StudySpec, changed: StudySpec) -> Hel
     Raises:
         UsageError: when workers are at work, whose next trials would not say what they hold.
     """
+    from optuna.trial import TrialState
+
     from tuner.preparation import resolved
     from tuner.space import Fixed
 

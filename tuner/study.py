@@ -202,6 +202,7 @@ def start(
     no_search_while_importing()
     changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
+    check(spec, where=where, storage=storage)
     return start_spec(
         spec,
         where=where,
@@ -223,12 +224,9 @@ def start_spec(
     storage: str | None,
     observer: Observer | None,
 ) -> Results:
-    """Create and run the study of a spec that has been read from ``where``; see :func:`start`."""
-    from tuner.loading import check_built_in
+    """Create and run the study of a spec that was read from ``where`` and checked; see :func:`start`."""
     from tuner.workers.running import standby
 
-    check_built_in(spec, where=where)
-    _check_free(spec.name, storage)
     with standby(spec, workers, ray=ray, url=storage_url(storage)) as processes:
         processes.places(spec, workers)
         results = create(spec, where=where, storage=storage, processes=processes)
@@ -286,13 +284,18 @@ def create(
     return Results(opened, spec.name, study_id)
 
 
-def _check_free(name: str, storage: str | None) -> None:
-    """Refuse a name before anything is read that takes time; :func:`create` sees what comes to be meanwhile.
+def check(spec: StudySpec, *, where: str, storage: str | None) -> None:
+    """Refuse what can be seen before any data is read; :func:`create` looks again.
 
     Raises:
         StudyConflictError: when there is a study of that name.
-        UsageError: when it is one of those that confirm another.
+        UsageError: when the name is one of those that confirm another.
+        SpecError: for what a built-in objective does not take.
     """
+    from tuner.loading import check_built_in
+
+    check_built_in(spec, where=where)
+    name = spec.name
     if name.endswith(CONFIRMING):
         raise UsageError(
             f"study '{name}': names that end in {CONFIRMING} are for `tuner confirm`; --name gives another"

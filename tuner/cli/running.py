@@ -89,6 +89,8 @@ def start(
     changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = sources.read_spec(source, data=data, target=_one_or_many(target), settings=settings, changes=changes)
 
+    api.check(spec, where=where, storage=storage)
+
     def run(observer: Observer) -> Results:
         return api.start_spec(
             spec, where=where, workers=workers, timeout=timeout, ray=ray, storage=storage, observer=observer
