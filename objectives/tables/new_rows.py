@@ -34,6 +34,13 @@ def read_new(data: Any, told: ReadsFiles, notes: list[str]) -> tuple[str, pl.Dat
     return name, frame
 
 
+def read_new_texts(data: Any, column: str, told: ReadsFiles, notes: list[str]) -> tuple[str, pl.DataFrame]:
+    """Return what :func:`read_new` does; a list may also hold plain texts, which then are the column of that name."""
+    if isinstance(data, list | tuple) and not any(isinstance(row, dict) for row in data):
+        data = pl.DataFrame({column: data}, schema=None if data else {column: pl.String})
+    return read_new(data, told, notes)
+
+
 def _in_memory(data: Any) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
         data = data.collect()

@@ -11,7 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from objectives.tables.labelled import Rows, require_column
-from objectives.tables.new_rows import read_new
+from objectives.tables.new_rows import read_new_texts
 from objectives.tables.target import Target
 from objectives.text.columns import text_column
 from objectives.text.folders import CLASS, TEXT, read_loose
@@ -96,7 +96,7 @@ class NewTexts:
     """What finds out whether they have targets: ``Supervised.known_targets``."""
 
     def read(self, data: Any, seen: Seen) -> Samples:
-        """Return the texts of a table, of a folder of .txt files, or of a list or DataFrame in memory.
+        """Return the texts of a table, of a folder of .txt files, or of a DataFrame or a list in memory.
 
         Raises:
             DataError: when there are none where the model had them, naming the file, the column and the remedy.
@@ -107,8 +107,7 @@ class NewTexts:
             where, frame, names = self._folder(data, notes)
             column = TEXT
         else:
-            listed = isinstance(data, list | tuple)
-            where, frame = read_new(pl.DataFrame({self.column: data}) if listed else data, self.told, notes)
+            where, frame = read_new_texts(data, self.column, self.told, notes)
             column = self._column(Rows(where=where, frame=frame, targets=[]))
         series = frame[column]
         if series.dtype.is_nested() or series.dtype == pl.Object:

@@ -10,7 +10,7 @@ import polars as pl
 from torch import Tensor
 
 from objectives.tables.labelled import Rows, require_column
-from objectives.tables.new_rows import read_new
+from objectives.tables.new_rows import read_new_texts
 from objectives.text.new_texts import TokenizedTexts
 from objectives.text.tokenizers import Tokenizer
 from objectives.translation.encoding import Seen
@@ -60,15 +60,14 @@ class KeptPairs:
 
 
 def read_texts(data: Any, told: TranslationData, kept: KeptPairs) -> Samples:
-    """Return the texts of a table, or of a list or DataFrame in memory; translations beside them are targets.
+    """Return the texts of a table, or of a DataFrame or a list in memory; translations beside them are targets.
 
     Raises:
         DataError: when there is no such column, naming the file and the nearest one.
     """
     notes: list[str] = []
     source, target = kept.columns
-    listed = isinstance(data, list | tuple)
-    where, frame = read_new(pl.DataFrame({source: data}) if listed else data, told, notes)
+    where, frame = read_new_texts(data, source, told, notes)
     require_column(source, Rows(where=where, frame=frame, targets=[]), "column")
     for name in {source, target} & {*frame.columns}:
         if frame[name].dtype.is_nested() or frame[name].dtype == pl.Object:

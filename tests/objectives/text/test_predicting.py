@@ -85,6 +85,22 @@ def test_no_texts_have_no_answers(sentiment: tuple[Kept, Path], tmp_path: Path) 
     assert sentiment[0].model.predict(tmp_path / "none.csv", probabilities=True).shape == (0, 3)
 
 
+def test_rows_that_are_dicts_are_answered_as_their_texts_are(sentiment: tuple[Kept, Path]) -> None:
+    found, folder = sentiment
+    rows = pl.read_csv(folder / "new.csv").to_dicts()
+    predictions = found.model.predictions(rows)
+    assert predictions.frame.equals(found.model.predict([row["review"] for row in rows]))
+    assert predictions.scored == len(rows)
+    with pytest.raises(DataError, match=r"no column 'review'; did you mean 'reviw'\?"):
+        found.model.predict([{"reviw": "A good one"}])
+
+
+def test_no_texts_are_a_column_of_texts(sentiment: tuple[Kept, Path]) -> None:
+    columns = sentiment[0].model.predictions([]).columns
+    assert columns is not None
+    assert dict(columns.schema) == {"review": pl.String}
+
+
 def test_a_file_of_one_column_is_enough(sentiment: tuple[Kept, Path], tmp_path: Path) -> None:
     found, folder = sentiment
     pl.read_csv(folder / "new.csv").select("review").write_csv(tmp_path / "one.csv")

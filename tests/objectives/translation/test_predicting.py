@@ -56,6 +56,14 @@ def test_no_texts_have_no_translations(words: tuple[Kept, Path]) -> None:
     assert (frame.columns, frame.height) == (["backwards"], 0)
 
 
+def test_pairs_that_are_dicts_are_translated_and_scored(words: tuple[Kept, Path]) -> None:
+    found, folder = words
+    pairs = pl.read_csv(folder / "new.csv").head(4).to_dicts()
+    predictions = found.model.predictions(pairs)
+    assert predictions.frame.equals(found.model.predict([pair["word"] for pair in pairs]))
+    assert predictions.scored == 4
+
+
 def test_neither_order_nor_batches_change_a_translation(words: tuple[Kept, Path]) -> None:
     found, folder = words
     new = pl.read_csv(folder / "new.csv")
