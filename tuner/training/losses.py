@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tuner.training.recipe import RecipeError
+
 
 class Loss(ABC):
     """What training makes small. Equal losses compare equal and hash alike: members of unequal ones are not fused.
@@ -75,6 +77,9 @@ class CrossEntropy(Loss):
     """Softmax cross entropy of outputs ``[M, B, ..., C]`` and class numbers ``[M, B, ...]``.
 
     Class weights and label smoothing are those of ``torch.nn.functional.cross_entropy`` (mean over the weights).
+
+    Raises:
+        RecipeError: when the targets are no numbers of the outputs' classes (on a GPU only where their type shows it).
     """
 
     class_weights: tuple[float, ...] | None = None
@@ -92,11 +97,22 @@ class CrossEntropy(Loss):
             raise ValueError(f"class_weights must be 0 or more, got {self.class_weights!r}")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        if self == CrossEntropy():
+        if self != CrossEntropy():
+            return self.from_sums(*self.sums(outputs, targets))
+        try:
             return _log_softmax(outputs).gather(-1, targets.unsqueeze(-1)).flatten(1).mean(1).neg()
-        return self.from_sums(*self.sums(outputs, targets))
+        except RuntimeError:
+            self._require_classes(targets, outputs.shape[-1])
+            raise
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        try:
+            return self._sums(outputs, targets)
+        except (RuntimeError, IndexError):
+            self._require_classes(targets, outputs.shape[-1])
+            raise
+
+    def _sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         classes = outputs.shape[-1]
         weights = _class_weights(self, classes, outputs.dtype, outputs.device)
         losses = functional.cross_entropy(
@@ -118,8 +134,8 @@ class CrossEntropy(Loss):
 
         A class that never occurs counts as half a sample, lest the loss of it be infinite.
         """
-        wanted = targets[targets != self.ignore_index] if self.ignore_index is not None else targets
-        counts = torch.bincount(wanted.flatten(), minlength=outputs).to(torch.float32)
+        self._require_classes(targets, outputs)
+        counts = torch.bincount(self._counted(targets).flatten(), minlength=outputs).to(torch.float32)
         weights = _class_weights(self, outputs, counts.dtype, counts.device)
         weighted = counts if weights is None else counts * weights
         spread = (torch.ones_like(counts) if weights is None else weights) * counts.sum() / outputs
@@ -128,6 +144,13 @@ class CrossEntropy(Loss):
 
     def prepare(self, targets: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
         """Return ``[S, M, C, B]`` of which the loss is the product with the logarithms of the softmax."""
+        try:
+            return self._prepared(targets, outputs, dtype)
+        except (RuntimeError, IndexError):
+            self._require_classes(targets, outputs)
+            raise
+
+    def _prepared(self, targets: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
         rows, weights = _target_rows(self, outputs, dtype, targets.device)
         if self.ignore_index is not None:
             targets = torch.where(targets == self.ignore_index, outputs, targets)
@@ -141,6 +164,29 @@ class CrossEntropy(Loss):
         scores = torch.log_softmax(outputs, 1)
         torch._log_softmax_backward_data(targets, scores, 1, outputs.dtype, out=gradient)
         return _products(targets, scores)
+
+    def _counted(self, targets: Tensor) -> Tensor:
+        return targets if self.ignore_index is None else targets[targets != self.ignore_index]
+
+    def _require_classes(self, targets: Tensor, outputs: int) -> None:
+        """Refuse targets that are no numbers of so many classes; torch finds them at no cost, and calls them indices.
+
+        Raises:
+            RecipeError: naming their type, or both counts.
+        """
+        if targets.dtype not in (torch.int64, torch.int32):
+            kind = str(targets.dtype).removeprefix("torch.")
+            raise RecipeError(f"CrossEntropy wants whole-number class targets (int64); these are {kind}")
+        counted = self._counted(targets)
+        if not counted.numel():
+            return
+        low, high = (int(number) for number in counted.aminmax())
+        if high >= outputs:
+            raise RecipeError(
+                f"the network gives {outputs} output{'s' * (outputs != 1)}, the targets have {high + 1} classes"
+            )
+        if low < 0:
+            raise RecipeError(f"CrossEntropy numbers classes from 0; the targets hold {low}")
 
 
 FEW_CLASSES = 32

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.tuner.training.making import curve, member, mlp, train
-from tuner.training import Member
+from tuner.training import Member, RecipeError
 from tuner.training.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -122,6 +122,27 @@ def test_targets_that_would_broadcast_are_refused() -> None:
         MeanSquaredError()(torch.zeros(2, 6, 3), torch.zeros(2, 6, 1))
     with pytest.raises(ValueError, match=r"targets \[4, 2, 6, 1\] do not fit outputs \[4, 2, 6, 3\]"):
         MeanSquaredError().prepare(torch.zeros(4, 2, 6), 3, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("targets", "outputs", "says"),
+    [
+        (torch.zeros(1, 4), 2, r"wants whole-number class targets \(int64\); these are float32"),
+        (torch.tensor([[0, 4, 0]]), 1, "the network gives 1 output, the targets have 5 classes"),
+        (torch.tensor([[0, 4, 0]]), 3, "the network gives 3 outputs, the targets have 5 classes"),
+        (torch.tensor([[0, -1, 0]]), 3, "numbers classes from 0; the targets hold -1"),
+    ],
+)
+@pytest.mark.parametrize("loss", [CrossEntropy(), CrossEntropy(label_smoothing=0.1), CrossEntropy(ignore_index=2)])
+def test_targets_that_are_no_classes_of_the_network_are_told_so(
+    loss: CrossEntropy, targets: Tensor, outputs: int, says: str
+) -> None:
+    with pytest.raises(RecipeError, match=says):
+        loss(torch.zeros(*targets.shape, outputs), targets)
+    with pytest.raises(RecipeError, match=says):
+        loss.prepare(targets.unsqueeze(0), outputs, torch.float32)
+    with pytest.raises(RecipeError, match=says):
+        loss.best_constant(targets, outputs)
 
 
 def test_losses_of_the_same_settings_are_equal() -> None:
