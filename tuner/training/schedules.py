@@ -1,7 +1,9 @@
 """How the learning rate changes: pure functions of progress, and one that watches the validation loss.
 
 Warm-up, cosine, linear and one-cycle change with every step; step and exponential with every epoch. Where
-``torch.optim.lr_scheduler`` has the same schedule, the numbers are the same (one_cycle leaves the momentum alone).
+``torch.optim.lr_scheduler`` has the same schedule, the numbers are the same (one_cycle leaves the momentum alone), but
+for a one_cycle whose peak falls within the first of its steps: ours then begins at its start and falls from the next
+step on, torch's follows the curve from a peak before the first.
 """
 
 from __future__ import annotations
