@@ -119,11 +119,8 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         }
 
     def _plain_hyperparameters(self) -> dict[str, Any]:
-        """Without numpy's own numbers, which a grid of parameters is made of."""
-        return {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in self._hyperparameters().items()
-        }
+        """Without numpy's own numbers and texts, which a grid of parameters is made of."""
+        return {name: _plain(value) for name, value in self._hyperparameters().items()}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -262,7 +259,8 @@ class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         check_classification_targets(targets)
         self.classes_, numbers = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_[0]!r}; there is nothing to tell apart")
+            only = self.classes_.tolist()[0]
+            raise ValueError(f"y has one class only, {only!r}; there is nothing to tell apart")
         self._fit(inputs, numbers)
         return self
 
@@ -376,6 +374,12 @@ class TunedClassifier(_Tuned, NetworkClassifier):
 
 class TunedRegressor(_Tuned, NetworkRegressor):
     """A regressor whose hyperparameters are searched by ``fit``; see :class:`TunedClassifier`."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _is_mixed(inputs: Any) -> bool:

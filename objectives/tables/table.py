@@ -107,7 +107,13 @@ class Table(Supervised):
         chosen = categories(training[0])
         others = frame.drop(*targets, *chosen)
         numbers = [series.name for series in others if series.dtype.is_numeric()]
-        adopted = {"source": "X", "target": targets, "split_column": SPLIT, "numbers": numbers, "categories": chosen}
+        adopted = {
+            "source": "the data",
+            "target": targets,
+            "split_column": SPLIT,
+            "numbers": numbers,
+            "categories": chosen,
+        }
         self.data = self.data.model_copy(update=adopted)
         table = prepare_frame(frame, self.data, task=self.options.task, seed=self.seed)
         self._table = table

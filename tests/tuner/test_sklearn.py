@@ -126,12 +126,12 @@ def test_a_polars_enum_of_digits_is_a_category() -> None:
 
 def test_messages_call_the_targets_y() -> None:
     inputs = np.random.default_rng(0).normal(size=(60, 3))
-    with pytest.raises(ValueError, match=r"^X: target 'y' is 1 in every row"):
+    with pytest.raises(ValueError, match=r"^the data: target 'y' is 1 in every row"):
         NetworkRegressor(epochs=1).fit(inputs, np.ones(60))
-    with pytest.raises(ValueError, match=r"^X: target 'y1' is 1 in every row"):
+    with pytest.raises(ValueError, match=r"^the data: target 'y1' is 1 in every row"):
         NetworkRegressor(epochs=1).fit(inputs, np.c_[inputs[:, 0], np.ones(60)])
     frame = pd.DataFrame(inputs, columns=["y", "x", "target y"]).assign(colour=["red", "green"] * 30)
-    with pytest.raises(ValueError, match=r"^X: target 'target target y' is 1 in every row"):
+    with pytest.raises(ValueError, match=r"^the data: target 'target target y' is 1 in every row"):
         NetworkRegressor(epochs=1).fit(frame, np.ones(60))
 
 
@@ -252,6 +252,12 @@ def test_a_trial_that_raises_fails_and_the_search_goes_on() -> None:
         TunedClassifier(trials=2, batch_size=1, normalization="batch", random_state=0).fit(inputs, targets)
 
 
+@pytest.mark.parametrize(("only", "shown"), [(0.0, "0.0"), ("a,b", "'a,b'")])
+def test_the_only_class_is_told_as_it_is_written(only: Any, shown: str) -> None:
+    with pytest.raises(ValueError, match=f"^y has one class only, {shown}; there is nothing to tell apart"):
+        NetworkClassifier().fit(np.ones((8, 2)), [only] * 8)
+
+
 @pytest.mark.parametrize(
     ("model", "line"),
     [
@@ -260,6 +266,7 @@ def test_a_trial_that_raises_fails_and_the_search_goes_on() -> None:
         (NetworkClassifier(depth=-1), r"depth = -1: -1 is below the least legal value 0"),
         (NetworkClassifier("tabel"), "objective 'tabel' is not known; did you mean 'table'?"),
         (NetworkClassifier(metric="rmse"), "metric 'rmse' is for regression"),
+        (TunedClassifier(activation=[np.str_("rel")]), "unknown value 'rel'; did you mean 'relu'?"),
         (TunedClassifier(trials=0), "trials = 0 must be at least 1"),
         (TunedClassifier(sampler="tpee"), "sampler = 'tpee' is not known; did you mean 'tpe'?"),
         (NetworkClassifier(depth=4, optimizer="sgd", learning_rate=99.0, momentum=0.99, random_state=0), "diverged"),
