@@ -126,7 +126,8 @@ def known_rows(rows: Rows, data: LabelledData, notes: list[str]) -> Rows:
             )
     known = frame.drop_nulls(rows.targets)
     if known.height < frame.height:
-        notes.append(f"{where}: {frame.height - known.height} rows without a target were dropped")
+        gone = frame.height - known.height
+        notes.append(f"{where}: {gone} row{'s' * (gone > 1)} without a target {'were' if gone > 1 else 'was'} dropped")
     if not known.height:
         raise DataError(f"{where}: no row has a value for every target")
     return Rows(where=where, frame=known, targets=rows.targets)

@@ -59,9 +59,10 @@ def split_randomly(
             training_only, pool = everything[mask], everything[~mask]
             if not len(pool):
                 raise DataError(f"{where}: every class has fewer than {parts} rows; is the target the right column?")
+            has, is_in, it = ("has", "is in", "it") if len(scarce) == 1 else ("have", "are in", "them")
             notes.append(
-                f"{len(scarce)} of the classes {'has' if len(scarce) == 1 else 'have'} fewer than {parts} rows, "
-                "all of which are in the training part: no score sees them"
+                f"{len(scarce)} of the classes {has} fewer than {parts} rows and {is_in} the training part alone: "
+                f"no score sees {it}"
             )
     left = pool
     parted = {"test": everything[:0], "validation": everything[:0]}

@@ -73,11 +73,12 @@ def test_a_list_of_one_name_is_written_as_the_name(setting: str, wanted: list[st
     assert validate(TableData, values, where="study.toml [data]").drop == wanted
 
 
-def test_rows_without_a_target_are_dropped_when_told_so_and_counted(tmp_path: Path) -> None:
-    frame = churn(100).with_columns(pl.Series("churned", [None, None, *churn(100)["churned"][2:]]))
+@pytest.mark.parametrize(("count", "told"), [(1, "1 row without a target was"), (2, "2 rows without a target were")])
+def test_rows_without_a_target_are_dropped_when_told_so_and_counted(count: int, told: str, tmp_path: Path) -> None:
+    frame = churn(100).with_columns(pl.Series("churned", [None] * count + churn(100)["churned"][count:].to_list()))
     table = prepare(frame, tmp_path, missing_target="drop")
-    assert sum(len(rows.targets) for rows in table.parts.values()) == 98
-    assert "table.parquet: 2 rows without a target were dropped" in table.notes
+    assert sum(len(rows.targets) for rows in table.parts.values()) == 100 - count
+    assert f"table.parquet: {told} dropped" in table.notes
 
 
 def test_repeated_rows_are_noted(tmp_path: Path) -> None:
