@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from objectives.parts import PART_OF
 from tuner.errors import DataError
+from tuner.models.samples import plain_array
 from tuner.sections import nearest
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def read_new(path: Path) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         DataError: when it holds no images.
     """
     where = path.name
-    held = _load(path) if path.suffix.lower() == ".npz" else {path.stem: _load_one(path)}
+    held = _load(path) if path.suffix.lower() == ".npz" else {path.stem: plain_array(path)}
     inputs = {name: array for name, array in held.items() if array.ndim in (3, 4)}
     if not inputs:
         raise DataError(
@@ -169,6 +170,9 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise DataError(f"{path.name}: is no NPZ file; save images and labels with numpy.savez")
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
@@ -191,19 +195,7 @@ def _load_beside(path: Path, target: Sequence[str]) -> dict[str, NDArray[Any]]:
         beside = [there[stem] for stem in named if stem in there][:1]
     if not beside:
         raise DataError(f"{path.name}: where are the labels? put them beside it as y.npy, or write target = 'FILE.npy'")
-    return {path.stem: _load_one(path)} | {file.stem: _load_one(file) for file in beside}
-
-
-def _load_one(file: Path) -> NDArray[Any]:
-    import numpy as np
-
-    try:
-        loaded: NDArray[Any] = np.load(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file") from None
-    except (OSError, ValueError, EOFError):
-        raise DataError(f"{file.name}: cannot be read as a plain NumPy array") from None
-    return loaded
+    return {path.stem: plain_array(path)} | {file.stem: plain_array(file) for file in beside}
 
 
 def _only(names: list[str], part: str, where: str) -> str:

@@ -13,6 +13,7 @@ from objectives.tables.arrays import feature_frame
 from objectives.tables.labelled import ReadsFiles, read_options
 from objectives.tables.reading import normalise, read_table, read_unnamed
 from tuner.errors import DataError
+from tuner.models.samples import plain_array
 
 
 def read_new(data: Any, told: ReadsFiles, notes: list[str]) -> tuple[str, pl.DataFrame]:
@@ -55,10 +56,7 @@ def _in_memory(data: Any) -> pl.DataFrame:
 
 
 def _array(path: Path) -> Any:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise DataError(f"{path.name}: cannot be read as a plain NumPy array") from None
+    array = plain_array(path)
     if array.ndim < 2:
         raise DataError(f"{path.name}: holds an array of {array.ndim} axes; rows and columns make two")
     return array.reshape(len(array), -1)

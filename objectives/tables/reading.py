@@ -6,6 +6,7 @@ import difflib
 import gzip
 import io
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -98,8 +99,10 @@ def _number(text: str) -> float | None:
 def _bytes(path: Path) -> bytes:
     if path.is_dir():
         tables = sorted(p.name for p in path.iterdir() if _format(p) in _READERS)
-        hint = f"; name a file in it: {', '.join(tables[:5])}" if tables else "; name a file"
-        raise DataError(f"{path}: is a folder{hint}")
+        if tables:
+            raise DataError(f"{path}: is a folder; name a file in it: {', '.join(tables[:5])}")
+        held = "" if any(one.is_file() for one in path.rglob("*")) else " (it holds no images and no texts)"
+        raise DataError(f"{path}: is a folder; name a file{held}")
     try:
         data = content(path)
         if path.suffix == ".gz":
@@ -152,6 +155,8 @@ def _check_contents(name: str, form: str, data: bytes) -> None:
     for signature, what, right, remedy in _SIGNATURES:
         if data.startswith(signature) and form != right:
             raise DataError(f"{name}: is {what}, not {_ARTICLES[form]}{remedy}")
+    if form == ".npz" and not data.startswith(b"PK"):
+        raise DataError(f"{name}: is no NPZ file; save X and y with numpy.savez")
 
 
 _ARTICLES = {
@@ -171,10 +176,24 @@ def _read_parquet(name: str, data: bytes, options: ReadOptions, notes: list[str]
     return pl.read_parquet(io.BytesIO(data))
 
 
+_NO_JSON = re.compile(rb'"(?:[^"\\]|\\.)*"|\b(?:NaN|Infinity)\b')
+"""Texts, in which nothing is looked for, and what Python's json writes for numbers that JSON has not."""
+
+
 def _read_json_lines(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:
+    if b"NaN" in data or b"Infinity" in data:
+        data = _NO_JSON.sub(lambda found: _json(found[0], name), data)
     if data.lstrip()[:1] == b"[":
         return pl.read_json(io.BytesIO(data), infer_schema_length=None)
     return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+
+
+def _json(written: bytes, name: str) -> bytes:
+    if written == b"Infinity":
+        raise DataError(
+            f"{name}: holds Infinity, which is no number of JSON; write a number, or null where it is missing"
+        )
+    return b"null" if written == b"NaN" else written
 
 
 def _read_npz(name: str, data: bytes, options: ReadOptions, notes: list[str]) -> pl.DataFrame:

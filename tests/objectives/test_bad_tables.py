@@ -104,7 +104,7 @@ BAD = [
         says="cannot be read as CSV: field larger than field limit .*; is a quotation mark left open",
     ),
     Bad(what="text called gzip", file="churn.csv.gz", says=r"churn\.csv\.gz: is not a gzip file"),
-    Bad(what="text called NPZ", file="churn.npz", says=r"churn\.npz: cannot be read as NPZ"),
+    Bad(what="text called NPZ", file="churn.npz", says=r"churn\.npz: is no NPZ file; save X and y"),
     Bad(
         what="NPZ without its arrays",
         file="churn.npz",
@@ -123,6 +123,23 @@ BAD = [
         file="churn.npz",
         content=savez(X=np.array([[{}, 1]], dtype=object), y=np.zeros(1)),
         says="it holds Python objects, which are never loaded",
+    ),
+    Bad(
+        what="junk as NPZ",
+        file="churn.npz",
+        content=b"\x07\xf3" * 1500,
+        says=r"churn\.npz: is no NPZ file; save X and y",
+    ),
+    Bad(
+        what="a folder of nothing",
+        content=lambda path: (path / "inner").mkdir(parents=True),
+        says=r"churn\.csv: is a folder; name a file \(it holds no images and no texts\)",
+    ),
+    Bad(
+        what="infinity in JSON",
+        file="churn.jsonl",
+        content='{"age": Infinity, "churned": "yes"}\n{"age": 1.5, "churned": "no"}\n',
+        says=r"churn\.jsonl: holds Infinity, which is no number of JSON",
     ),
     Bad(what="an unknown encoding", data={"encoding": "utf8000"}, says="unknown encoding 'utf8000'; try 'utf-8'"),
     Bad(

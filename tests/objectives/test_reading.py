@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,15 @@ def test_a_number_can_mean_missing_in_typed_files_too(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1, -999, 3], "b": [1.5, float("nan"), -999.0]}).write_parquet(tmp_path / "t.parquet")
     frame, _ = read_table(str(tmp_path / "t.parquet"), ReadOptions(missing_values=("-999",)))
     assert frame.rows() == [(1, 1.5), (None, None), (3, None)]
+
+
+@pytest.mark.parametrize("form", ["{rows}", "[{rows}]"])
+def test_nan_in_json_is_missing_and_in_a_text_it_is_text(form: str, tmp_path: Path) -> None:
+    rows = [{"a": math.nan, "b": 'say "NaN", NaN'}, {"a": 1.5, "b": "NaN"}, {"a": 2.5, "b": "Infinity\\"}]
+    between = ",\n" if form[0] == "[" else "\n"
+    path = write(tmp_path, "t.jsonl", form.format(rows=between.join(map(json.dumps, rows))))
+    frame, _ = read_table(path, ReadOptions())
+    assert frame.rows() == [(None, 'say "NaN", NaN'), (1.5, None), (2.5, "Infinity\\")]
 
 
 def test_delimiters_inside_quotes_do_not_count(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 STDIN = Path("-")
 """The name under which data comes by a pipe."""
+NPY = b"\x93NUMPY"
+"""An NPY file begins with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,26 @@ def pipes_read_once() -> Iterator[None]:
         _pipes = None
 
 
+def plain_array(path: Path) -> NDArray[Any]:
+    """Return the array of an NPY file.
+
+    Raises:
+        DataError: when there is no such file, it is none, or it holds Python objects, which are never loaded.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            if file.read(len(NPY)) != NPY:
+                raise DataError(f"{path.name}: is no NPY file; save the array with numpy.save")
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError):
+        raise DataError(f"{path.name}: cannot be read as a plain NumPy array") from None
+    return array
+
+
 def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Samples:
     """Return an array, a DataFrame of numbers, or a CSV or NPY file of them, as ``take`` makes inputs of an array.
 
@@ -126,17 +148,13 @@ def plain_samples(take: Callable[[Any], tuple[Tensor, ...]], data: Any) -> Sampl
 
 
 def _file_of_numbers(path: Path) -> tuple[NDArray[Any], pl.DataFrame | None]:
-    import numpy as np
     import polars as pl
 
     name, suffix = named(path), path.suffix.lower()
     if path != STDIN and (path.is_dir() or not path.exists()):
         raise DataError(f"{path}: {'is a folder; name a file' if path.is_dir() else 'no such file'}")
     if suffix == ".npy":
-        try:
-            return np.load(path, allow_pickle=False), None
-        except (OSError, ValueError, EOFError):
-            raise DataError(f"{path.name}: cannot be read as a plain NumPy array") from None
+        return plain_array(path), None
     if suffix not in (".csv", ""):
         raise DataError(f"{path.name}: this objective reads new samples from .csv and .npy files of numbers")
     try:

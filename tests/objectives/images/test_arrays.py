@@ -183,3 +183,14 @@ def test_arrays_are_resized_when_asked(tmp_path: Path) -> None:
 def test_arrays_that_cannot_be_used_are_refused_with_the_reason(tmp_path: Path, arrays: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         make_images(source=saved(tmp_path, **arrays)).load()
+
+
+@pytest.mark.parametrize(
+    ("file", "said"), [("arrays.npz", "is no NPZ file"), ("arrays.npy", "is no NPY file"), ("y.npy", "is no NPY file")]
+)
+def test_what_is_no_numpy_file_by_its_first_bytes_is_told_so(tmp_path: Path, file: str, said: str) -> None:
+    for name in ("arrays.npy", "y.npy"):
+        np.save(tmp_path / name, pixels(30, 4, 4) if name == "arrays.npy" else LABELS)
+    (tmp_path / file).write_bytes(b"\x07\xf3" * 1500)
+    with pytest.raises(DataError, match=f"^{file}: {said}; save "):
+        make_images(source=str(tmp_path / ("arrays.npy" if file == "y.npy" else file))).load()

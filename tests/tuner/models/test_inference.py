@@ -158,7 +158,7 @@ def test_columns_of_the_data_stand_before_the_answers_and_keep_their_names(messy
         ("new.csv", "age,spend,plan\nold,2,a\n", r"column 'age' holds 'old' where training had numbers"),
         ("new.png", b"\x89PNG\r\n", r"new\.png: unknown format '\.png'"),
         ("new.csv", b"\x89PNG\r\n", r"new\.csv: is an image, not a CSV file"),
-        ("new.npy", pickle.dumps({}), r"new\.npy: cannot be read as a plain NumPy array"),
+        ("new.npy", pickle.dumps({}), r"new\.npy: is no NPY file; save the array with numpy\.save"),
     ],
 )  # fmt: skip
 def test_what_is_no_data_for_the_model_is_said_in_one_line(
