@@ -48,6 +48,8 @@ class ColumnPlan:
     """Why it is unused, or what else a person should know."""
     style: NumberStyle = field(default_factory=NumberStyle)
     date_format: str = ""
+    texts: bool = False
+    """Whether it is unused for its texts, which seldom repeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +123,11 @@ def _plan_text(series: pl.Series, present: pl.Series, wishes: Wishes) -> ColumnP
         return ColumnPlan(name=name, kind="date", date_format=form, note=_unread(present, as_dates(present, form)))
     different = present.n_unique()
     if different > _ID_ROWS and (different == len(present) or (_named_id(name) and different > len(present) / 2)):
-        return _unused(name, "identifier: every text differs")
+        return _unused(name, "identifier: every text differs", texts=True)
     rare = wishes.rare(len(series))
     commonest = int(present.alias("level").value_counts(sort=True)["count"][0])
     if different > _ID_ROWS and commonest < rare:
-        return _unused(name, f"text: {different} different values, none in {rare} rows or more")
+        return _unused(name, f"text: {different} different values, none in {rare} rows or more", texts=True)
     return ColumnPlan(name=name, kind="category")
 
 
@@ -210,8 +212,8 @@ def _unread(present: pl.Series, parsed: pl.Series) -> str:
     return f"{len(odd)} value{'s' * (len(odd) > 1)} such as '{first}' could not be read and count as missing"
 
 
-def _unused(name: str, reason: str) -> ColumnPlan:
-    return ColumnPlan(name=name, kind="unused", note=reason)
+def _unused(name: str, reason: str, *, texts: bool = False) -> ColumnPlan:
+    return ColumnPlan(name=name, kind="unused", note=reason, texts=texts)
 
 
 def _short(value: object) -> str:

@@ -92,6 +92,8 @@ def _prepare(
         max_categories=data.max_categories,
         where=rows.where,
     )
+    if not fitted.encoders:
+        raise DataError(f"{rows.where}: no column is left to learn from{_why(rows, plans, Path(data.source))}")
     note_repeats(rows, used, notes)
     parts = {
         part: PreparedPart(
@@ -105,6 +107,26 @@ def _prepare(
     return PreparedTable(
         where=rows.where, parts=parts, target=target, plans=plans, preprocessing=fitted, notes=tuple(notes)
     )
+
+
+def _why(rows: Rows, plans: Sequence[ColumnPlan], source: Path) -> str:
+    """Say why no column is used, and what a person may do: of a file, which objective learns from its texts or images.
+
+    They are images where each is the path of one that is there, beside the file.
+    """
+    reasons = "; ".join(f"'{plan.name}': {plan.note}" for plan in plans[:4] if plan.note)
+    if not reasons:
+        return "; there is only the target"
+    said = f" ({reasons}); to use one all the same, list it in numbers or categories"
+    texts = [rows.frame[plan.name].drop_nulls().to_list() for plan in plans if plan.texts]
+    folder = source.expanduser().parent
+    if not texts or not source.expanduser().is_file():
+        return said
+    from objectives.images.files import is_image
+
+    images = any(all(is_image(Path(text)) and (folder / text).is_file() for text in column) for column in texts)
+    name = "image" if images else "text"
+    return f'{said}, or learn from {name}s: -S objective.name={name} ([objective] name = "{name}" in a study file)'
 
 
 def _read_source(data: TableData, notes: list[str]) -> Rows:

@@ -131,7 +131,7 @@ def fit(
     """Return the preprocessing whose every statistic is that of ``frame``, the training part.
 
     Raises:
-        DataError: when a column holds infinite values, or no column is left.
+        DataError: when a column holds infinite values.
     """
     numeric = [plan for plan in plans if plan.kind == "number"]
     numbers = _fit_numbers(frame, numeric, missing, where)
@@ -143,16 +143,7 @@ def fit(
             encoders.append(_fit_date(frame[plan.name], plan))
         elif plan.kind in ("category", "boolean"):
             encoders.append(_fit_category(frame[plan.name], plan, least_rows, max_categories))
-    encoders = [encoder for encoder in encoders if encoder.features]
-    if not encoders:
-        reasons = "; ".join(f"'{plan.name}': {plan.note}" for plan in plans[:4] if plan.note)
-        raise DataError(
-            f"{where}: no column is left to learn from ({reasons}); to use one all the same, list it in numbers or "
-            "categories"
-            if reasons
-            else f"{where}: no column is left to learn from; there is only the target"
-        )
-    return Preprocessing(encoders=tuple(encoders))
+    return Preprocessing(encoders=tuple(encoder for encoder in encoders if encoder.features))
 
 
 def _fit_numbers(

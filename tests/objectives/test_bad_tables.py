@@ -40,6 +40,16 @@ def folder(path: Path) -> None:
     (path / "part.csv").write_text(CSV)
 
 
+def pictures(path: Path, missing: str = "") -> None:
+    """A table of paths beside the images that they name."""
+    names = [f"pics/{number:03}.png" for number in range(40)]
+    (path.parent / "pics").mkdir()
+    for name in names:
+        if name != missing:
+            (path.parent / name).touch()
+    path.write_text("picture,shown\n" + "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names)))
+
+
 def savez(**arrays: Any) -> Callable[[Path], None]:
     return lambda path: np.savez(path, **arrays)
 
@@ -267,6 +277,24 @@ BAD = [
         content="a,b,y\n" + "".join(f"1,,{i % 2}\n" for i in range(50)),
         data={"target": "y"},
         says="no column is left to learn from .*'a': constant.*'b': every value is missing",
+    ),
+    Bad(
+        what="short texts only",
+        content="name,lang\n" + "".join(f"name {i // 2},{'de' if i % 2 else 'en'}\n" for i in range(100)),
+        data={"target": "lang"},
+        says=r"'name': text: .*list it in numbers or categories, or learn from texts: -S objective\.name=text \(\[obj",
+    ),
+    Bad(
+        what="paths of images only",
+        content=pictures,
+        data={"target": "shown"},
+        says=r"or learn from images: -S objective\.name=image \(\[objective\] name = \"image\" in a study file\)",
+    ),
+    Bad(
+        what="paths of images of which one is not there",
+        content=lambda path: pictures(path, missing="pics/007.png"),
+        data={"target": "shown"},
+        says=r"or learn from texts: -S objective\.name=text",
     ),
     Bad(what="one row", content="age,plan,churned\n1,a,yes\n", says="one class only|has 1 row, too few"),
     Bad(
