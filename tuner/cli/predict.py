@@ -145,6 +145,11 @@ def _shown(column: str, value: Any) -> str:
     return f"{value:.6f}" if column.startswith("p(") and isinstance(value, float) else number(value, digits=6)
 
 
+def _name(frame: pl.DataFrame, row: int) -> str:
+    """Return what a person calls a row without an answer: its file, which alone stands there, else its number."""
+    return next((str(value) for value in frame.row(row) if value is not None), f"row {row + 1}")
+
+
 def _tell(found: Predictions) -> None:
     """Say on stderr what is no answer."""
     for warning in found.warnings:
@@ -152,7 +157,8 @@ def _tell(found: Predictions) -> None:
     for note in found.notes:
         hint(f"note: {note}")
     if found.faults:
-        named = ", ".join(f"row {row + 1} ({why})" for row, why in list(found.faults.items())[:MOST_NAMED])
+        shown = list(found.faults.items())[:MOST_NAMED]
+        named = ", ".join(f"{_name(found.frame, row)} ({why})" for row, why in shown)
         more = ", …" if len(found.faults) > MOST_NAMED else ""
         click.echo(f"{len(found.faults)} of {len(found.frame)} rows have no answer: {named}{more}", err=True)
     if found.scores:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
+from tests.objectives.images.kit import PARAMS, class_folders
 from tests.objectives.tables_kit import churn
 from tests.tuner import studies
 from tests.tuner.cli.conftest import Run
@@ -155,6 +156,17 @@ def test_a_row_without_an_answer_keeps_its_line(kept: str, run: Run, tmp_path: P
     done = run("predict", "cells", "odd.csv", "--batch-size", "1")
     assert [row["churned"] == "" for row in csv.DictReader(io.StringIO(done.stdout))] == [False, True, False]
     assert done.stderr == "1 of 3 rows have no answer: row 2 ('age' is infinite)\n"
+
+
+def test_a_file_without_an_answer_is_called_by_its_name(run: Run, tmp_path: Path) -> None:
+    class_folders(tmp_path / "photos", count=6)
+    data, space = {"source": str(tmp_path / "photos")}, {**PARAMS, "learning_rate": 0.01}
+    studies.work(studies.create(tmp_path, **ONE_TRIAL | {"objective": {"name": "image"}, "data": data, "space": space}))
+    assert run("keep", "quick").exit_code == 0
+    (tmp_path / "photos" / "dots" / "003.png").write_bytes(b"no image")
+    done = run("predict", "quick", "photos")
+    assert "1 of 12 rows have no answer: dots/003.png (" in done.stderr
+    assert "dots/003.png," in done.stdout.splitlines()
 
 
 def test_what_training_had_nothing_like_is_answered_and_told_of(kept: str, run: Run, tmp_path: Path) -> None:
