@@ -21,7 +21,7 @@ from objectives.images.preparing import PreparedImages
 from objectives.images.reading import Gallery, read_arrays
 from objectives.tables.labelled import Rows, require_column
 from objectives.tables.new_rows import read_new
-from tuner.errors import DataError
+from tuner.errors import DataError, UsageError
 from tuner.models.samples import STDIN, Samples
 
 FILE = "file"
@@ -75,7 +75,9 @@ class NewImages:
 
         Raises:
             DataError: when they are not of the kind that the model learned from, naming the file and the remedy.
+            UsageError: for a size and for channels that are not those of the network.
         """
+        self._refuse_other_shapes()
         if not isinstance(data, Path):
             table = isinstance(data, pl.DataFrame) or hasattr(data, "iloc")
             return self._table(data, Path()) if table else self._arrays(np.array(data), {}, "the data")
@@ -88,6 +90,20 @@ class NewImages:
         if files.is_image(data):
             return self._files([data], where=data.name, names={FILE: [data.name]})
         return self._table(data, data.parent)
+
+    def _refuse_other_shapes(self) -> None:
+        channels, height, width = self.images.shape
+        told = self.told
+        if told.wanted_size() not in (None, (height, width)):
+            raise UsageError(
+                f"data.size = {told.size}: the network sees images of {height} × {width}, and makes new ones so; "
+                "leave it out"
+            )
+        if told.channels != "auto" and channels != {"grey": 1, "colour": 3}[told.channels]:
+            raise UsageError(
+                f"data.channels = '{told.channels}': the network sees images of {channels} "
+                f"channel{'s' * (channels > 1)}, as which new ones are read; leave it out"
+            )
 
     def _folder(self, folder: Path) -> Samples:
         where = folder.resolve().name
@@ -123,11 +139,11 @@ class NewImages:
         )
 
     def _column(self, where: str, frame: pl.DataFrame) -> str:
-        """Return the column of paths: that of training or, where training had no table, the one that holds them."""
+        """Return the column of paths: as a person said, that of training, else the one that holds them."""
         rows = Rows(where=where, frame=frame, targets=[n for n in self.images.target.columns if n in frame.columns])
-        if self.images.column:
-            require_column(self.images.column, rows, "column")
-            return self.images.column
+        if column := self.told.image_column or self.images.column:
+            require_column(column, rows, "column")
+            return column
         try:
             return image_column(rows, "")
         except DataError:

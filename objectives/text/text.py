@@ -144,7 +144,10 @@ class Text(Supervised):
 
         assert self._kept is not None
         new = NewTexts(
-            told=self.data, column=self._kept.column, targets=list(self.target.columns), known=self.known_targets
+            told=self.data,
+            column=self.data.text or self._kept.column,
+            targets=list(self.target.columns),
+            known=self.known_targets,
         )
         return new.read(data, self._kept.seen)
 

@@ -16,7 +16,7 @@ from objectives.text.tokenizers import Tokenizer
 from objectives.translation.encoding import Seen
 from objectives.translation.options import TranslationData
 from objectives.translation.translator import TEXTS_AT_ONCE
-from tuner.errors import DataError
+from tuner.errors import DataError, UsageError
 from tuner.models.samples import Samples
 
 
@@ -64,9 +64,14 @@ def read_texts(data: Any, told: TranslationData, kept: KeptPairs) -> Samples:
 
     Raises:
         DataError: when there is no such column, naming the file and the nearest one.
+        UsageError: for another length than the network reads.
     """
+    if told.longest not in (None, kept.characters):
+        raise UsageError(
+            f"data.longest = {told.longest}: the network reads {kept.characters} characters of a text; leave it out"
+        )
     notes: list[str] = []
-    source, target = kept.columns
+    source, target = told.source_text or kept.columns[0], told.target or kept.columns[1]
     where, frame = read_new_texts(data, source, told, notes)
     require_column(source, Rows(where=where, frame=frame, targets=[]), "column")
     for name in {source, target} & {*frame.columns}:

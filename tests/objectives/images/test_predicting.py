@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 from objectives.images.preparing import PreparedImages
 from tests.objectives.images.kit import CLASSES, PARAMS, class_folders, make_images, picture
 from tests.tuner.models.predicting import Kept, kept
-from tuner.errors import DataError
+from tuner.errors import DataError, UsageError
+from tuner.models.inference import load_model
 
 SPACE = {**PARAMS, "learning_rate": 0.01, "optimizer": "adam", "schedule": "constant", "batch_size": 8}
 OPTIONS = {"name": "image"}
@@ -170,6 +171,34 @@ def test_models_that_do_not_say_whether_they_learned_from_files_are_read(tmp_pat
     assert state.pop("from_files") is False
     assert PreparedImages.from_json(state).from_files is False
     assert PreparedImages.from_json(state | {"column": "path"}).from_files is True
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (
+            "data.size=3",
+            r"data\.size = 3: the network sees images of 12 × 12, and makes new ones so; leave it out",
+        ),
+        ("data.channels=grey", r"data\.channels = 'grey': the network sees images of 3 channels"),
+    ],
+)
+def test_what_the_network_fixes_cannot_be_said_of_new_images(
+    photos: tuple[Kept, Path], setting: str, says: str
+) -> None:
+    found, folder = photos
+    with pytest.raises(UsageError, match=says):
+        load_model(str(found.place), settings=[setting]).predict(folder / "all" / "validation")
+    same = load_model(str(found.place), settings=["data.size=12", "data.channels=colour", "data.fit=pad"])
+    assert same.predictions(folder / "all" / "validation").scored == 10
+
+
+def test_the_column_of_paths_may_be_said_of_a_new_table(photos: tuple[Kept, Path], tmp_path: Path) -> None:
+    found, folder = photos
+    path = folder / "all" / "validation" / "dots" / "050.png"
+    pl.DataFrame({"before": ["gone.png"], "after": [str(path)]}).write_csv(tmp_path / "new.csv")
+    model = load_model(str(found.place), settings=["data.image_column=after"])
+    assert model.predict(tmp_path / "new.csv")["class"].to_list() == found.model.predict(path)["class"].to_list()
 
 
 def test_an_empty_folder_is_refused(photos: tuple[Kept, Path], tmp_path: Path) -> None:

@@ -95,6 +95,13 @@ def test_rows_that_are_dicts_are_answered_as_their_texts_are(sentiment: tuple[Ke
         found.model.predict([{"reviw": "A good one"}])
 
 
+def test_the_column_of_texts_may_be_said_of_a_new_table(sentiment: tuple[Kept, Path]) -> None:
+    found, folder = sentiment
+    new = pl.read_csv(folder / "new.csv")
+    model = load_model(str(found.place), settings=["data.text=said"])
+    assert model.predict(new.rename({"review": "said"})).equals(found.model.predict(new))
+
+
 def test_no_texts_are_a_column_of_texts(sentiment: tuple[Kept, Path]) -> None:
     columns = sentiment[0].model.predictions([]).columns
     assert columns is not None

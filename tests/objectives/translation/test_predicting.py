@@ -12,6 +12,7 @@ from objectives.translation.translator import Translator
 from tests.objectives.translation.kit import PARAMS, backwards
 from tests.tuner.models.predicting import Kept, in_parts, kept, validation
 from tuner.errors import DataError, UsageError
+from tuner.models.inference import load_model
 
 SPACE = {**PARAMS, "learning_rate": 0.01, "optimizer": "adam", "batch_size": 16}
 
@@ -62,6 +63,19 @@ def test_pairs_that_are_dicts_are_translated_and_scored(words: tuple[Kept, Path]
     predictions = found.model.predictions(pairs)
     assert predictions.frame.equals(found.model.predict([pair["word"] for pair in pairs]))
     assert predictions.scored == 4
+
+
+def test_columns_may_be_said_of_new_pairs_and_the_length_of_texts_may_not(words: tuple[Kept, Path]) -> None:
+    found, folder = words
+    new = pl.read_csv(folder / "new.csv").head(4)
+    model = load_model(str(found.place), settings=["data.source_text=a", "data.target=b"])
+    predictions = model.predictions(new.rename({"word": "a", "backwards": "b"}))
+    assert predictions.frame.equals(found.model.predict(new))
+    assert predictions.scored == 4
+    with pytest.raises(
+        UsageError, match=r"data\.longest = 2: the network reads \d+ characters of a text; leave it out"
+    ):
+        load_model(str(found.place), settings=["data.longest=2"]).predict(["abc"])
 
 
 def test_neither_order_nor_batches_change_a_translation(words: tuple[Kept, Path]) -> None:
