@@ -17,6 +17,10 @@ _GROUPED = r"^[+-]?[1-9]\d{{0,2}}(?:{0}\d{{2,3}})*{0}\d{{3}}(?:{1}\d*)?(?:[eE][+
 """Thousands, or lakhs and crores, by their sign and that of decimals."""
 _THOUSANDS = _GROUPED.format(",", r"\.")
 _TIMES = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+_OFFSET = r"(:\d\d(?:\.\d+)?)\s*(?:Z|([+-])(\d\d):?(\d\d))$"
+"""How far from UTC a time is said to be."""
+UTC = "%z"
+"""Ends the format of a column that says it in several ways, and whose times are therefore made those of UTC."""
 _DAYS = (
     "%Y-%m-%d",
     "%Y/%m/%d",
@@ -117,7 +121,7 @@ def as_numbers(series: pl.Series, style: NumberStyle) -> pl.Series:
 
 
 def date_format(texts: pl.Series) -> str | None:
-    """Return the format in which the most of ``texts``, and nearly all, are dates, or None."""
+    """Return the format in which the most of ``texts``, and nearly all, are dates, or None; see :data:`UTC`."""
     present = texts.drop_nulls()
     if present.is_empty() or not present.head(100).str.contains(r"\d[-/. ,A-Za-z]+\d").all():
         return None
@@ -131,7 +135,7 @@ def date_format(texts: pl.Series) -> str | None:
             best, unread = form, count
         if not unread:
             break
-    return best
+    return best + UTC if best and _offsets(present).drop_nulls().n_unique() > 1 else best
 
 
 def _unread(texts: pl.Series, form: str) -> int:
@@ -139,28 +143,41 @@ def _unread(texts: pl.Series, form: str) -> int:
 
 
 def as_dates(series: pl.Series, form: str) -> pl.Series:
-    """Return the column as points in time without a zone; null for what is none."""
+    """Return the column as points in time without a zone, which are as written or, see :data:`UTC`, UTC's.
+
+    What is none is null.
+    """
     if series.dtype != pl.String:
         times = series.cast(pl.Datetime("us"), strict=False) if series.dtype == pl.Date else series
         if not isinstance(times.dtype, pl.Datetime):
             return pl.Series(series.name, [None] * len(series), dtype=pl.Datetime("us"))
         return times.dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    plain = series.str.replace(r"(\d)T(\d)", "${1} ${2}").str.replace(
-        r"(:\d\d(?:\.\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$", "${1}"
-    )
+    plain = series.str.replace(r"(\d)T(\d)", "${1} ${2}").str.replace(_OFFSET, "${1}")
+    local = form.removesuffix(UTC)
     if "%H" in form or "%I" in form:
-        times = plain.str.to_datetime(form, strict=False, time_unit="us")
+        times = plain.str.to_datetime(local, strict=False, time_unit="us")
     else:
-        times = plain.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+        times = plain.str.to_date(local, strict=False).cast(pl.Datetime("us"))
+    if form != local:
+        times -= (_offsets(series).fill_null(0) * 60_000_000).cast(pl.Duration("us"))
     return times.set(times.dt.year() < 1000, None)  # %Y reads '20' as the year 20
+
+
+def _offsets(texts: pl.Series) -> pl.Series:
+    """Return by how many minutes times are ahead of UTC; null where they do not say it."""
+    found = texts.str.extract_groups(_OFFSET).struct
+    minutes = found.field("3").cast(pl.Int64) * 60 + found.field("4").cast(pl.Int64)
+    minutes *= found.field("2").replace_strict({"+": 1, "-": -1}, return_dtype=pl.Int64)
+    return minutes.fill_null(0).set(found.field("1").is_null(), None)
 
 
 def as_dates_or_iso(series: pl.Series, form: str) -> pl.Series:
     """Return the column as :func:`as_dates` does, and with it dates as 2026-01-31, which nobody reads otherwise."""
     dates = as_dates(series, form)
+    zone = UTC if form.endswith(UTC) else ""
     if series.dtype == pl.String:
         for time in ("", *_TIMES[:2]):
-            dates = dates.fill_null(as_dates(series, _DAYS[0] + time))
+            dates = dates.fill_null(as_dates(series, _DAYS[0] + time + zone))
     return dates
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from objectives.tables.columns import ColumnPlan, Wishes, plan_columns
-from objectives.tables.values import NumberStyle, as_dates, as_numbers, date_format, number_style
+from objectives.tables.values import NumberStyle, as_dates, as_dates_or_iso, as_numbers, date_format, number_style
 
 ROWS = 60
 EVEN = ["a", "b"] * (ROWS // 2)
@@ -211,6 +211,23 @@ def test_dates_are_read_as_people_write_them(texts: list[str], first: dt.datetim
     assert form is not None
     assert as_dates(series, form)[0] == first
     assert as_dates(series, form).null_count() == 0
+
+
+def test_times_of_several_zones_are_made_those_of_utc_and_of_one_are_left_as_they_are_written() -> None:
+    texts = ["2020-01-01T10:00:00+02:00", "2020-01-01 10:00:00-0800", "2020-01-01T10:00:00Z", "2020-01-01T10:00:00"]
+    form = date_format(pl.Series("x", texts))
+    assert form == "%Y-%m-%d %H:%M:%S%.f%z"
+    assert [time.hour for time in as_dates(pl.Series("x", texts), form)] == [8, 18, 10, 10]
+    assert as_dates(pl.Series("x", texts[:1]), form)[0].hour == 8  # a row alone is read as it is among others
+    assert as_dates_or_iso(pl.Series("x", ["2020-01-01 10:00", None]), form).to_list()[0].hour == 10
+    one = date_format(pl.Series("x", [texts[0], texts[3]] * 5))
+    assert one == "%Y-%m-%d %H:%M:%S%.f"
+    assert [time.hour for time in as_dates(pl.Series("x", texts), one)] == [10, 10, 10, 10]
+
+
+def test_days_that_few_texts_tell_from_months_are_days() -> None:
+    texts = [f"{1 + i % 12:02}/{1 + i % 7:02}/2020" for i in range(120)] + ["13/02/2020", "31/03/2020", "24/12/2020"]
+    assert date_format(pl.Series("x", texts)) == "%d/%m/%Y"
 
 
 @pytest.mark.parametrize(

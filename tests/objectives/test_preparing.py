@@ -171,6 +171,14 @@ def test_a_number_far_beyond_those_of_training_is_clipped_and_noted(tmp_path: Pa
     assert note.startswith("validation: column 'x': 2 of 30 rows hold a number far beyond training's (1e+40); clipped")
 
 
+def test_what_other_parts_hold_and_training_had_not_is_noted(tmp_path: Path) -> None:
+    part = ["training"] * 100 + ["validation"] * 50
+    x = [f"{i}.5" for i in range(130)] + ["oops"] * 20
+    frame = pl.DataFrame({"part": part, "x": x, "y": ["a", "b"] * 75})
+    table = prepare(frame, tmp_path, split_column="part", numbers=[])
+    assert "validation: column 'x': 20 of 50 rows hold no number ('oops'); they count as missing" in table.notes
+
+
 def test_rare_and_unseen_levels_share_other_and_missing_is_a_level(tmp_path: Path) -> None:
     levels = ["a"] * 80 + ["b"] * 80 + ["c"] * 30 + [f"rare {i}" for i in range(10)] + [None] * 20
     order = np.random.default_rng(0).permutation(220)
@@ -230,6 +238,27 @@ def test_booleans_read_alike_however_they_are_written(tmp_path: Path) -> None:
     fitted = prepare(frame, tmp_path).preprocessing
     assert fitted.features == ["x = yes"]
     assert fitted.transform(pl.DataFrame({"x": ["YES", "No"]}), where="new").tolist() == [[1], [0]]
+
+
+def test_a_target_of_yes_and_no_is_two_classes_however_each_is_spelt(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [0.5, 1.5, 2.5] * 30, "y": ["Y", "N", "Y", "y", "n", "N"] * 15})
+    target = prepare(frame, tmp_path).target
+    assert target.classes == ("N", "Y")
+    new = pl.DataFrame({"y": ["yes", "NO", "y", "N", "maybe", None]})
+    rows, known = target.known(new)
+    assert rows == [0, 1, 2, 3]
+    assert target.encode(known, where="new").tolist() == [1, 0, 1, 0]
+
+
+def test_times_of_several_zones_are_the_same_day_alone_and_after_they_were_kept(tmp_path: Path) -> None:
+    times = [f"2021-{1 + i % 12:02}-{1 + i % 28:02}T22:00:00{('+02:00', '-08:00')[i % 2]}" for i in range(120)]
+    fitted = prepare(pl.DataFrame({"at": times, "y": ["a", "b"] * 60}), tmp_path).preprocessing
+    kept = Preprocessing.from_json(json.loads(json.dumps(fitted.to_json())))
+    east, utc = (
+        kept.transform(pl.DataFrame({"at": [time]}), where="new")
+        for time in ("2021-05-05T22:00:00+02:00", "2021-05-05 20:00:00")
+    )
+    np.testing.assert_array_equal(east, utc)
 
 
 def test_dates_become_days_and_points_on_the_year_and_week(tmp_path: Path) -> None:
