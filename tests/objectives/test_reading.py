@@ -126,6 +126,13 @@ def test_blank_lines_are_no_rows(text: str, tmp_path: Path) -> None:
     assert (frame.columns, frame.rows()) == (["a", "b"], [("1", "2"), ("3", None)])
 
 
+def test_a_file_of_decimal_commas_is_cut_where_that_leaves_numbers(tmp_path: Path) -> None:
+    text = "".join(f"{i % 5},5;{i % 7},25;{i % 2}\n" for i in range(30))
+    frame, _ = read_table(write(tmp_path, "t.csv", text), ReadOptions(header=False))
+    assert frame.row(1) == ("1,5", "1,25", "1")
+    assert frame.shape == (30, 3)
+
+
 def test_blank_lines_inside_quotes_and_rows_of_nothing_stay(tmp_path: Path) -> None:
     text = 'a\tb\n"x\n\n ""y""\n\n"\t5 "wide"\n\n\t\n"p"\t"q\n\n"\n'
     frame, _ = read_table(write(tmp_path, "t.tsv", text), ReadOptions())

@@ -121,6 +121,31 @@ def test_batch_normalization_survives_a_single_sample_left_over() -> None:
         assert not any(result.diverged for result in results)
 
 
+class Scaled(nn.Module):
+    """A layer and how much of it there is: a parameter without an axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled: Tensor = self.layer(x) * self.scale
+        return scaled
+
+
+def test_a_parameter_without_an_axis_learns_the_same_in_a_cohort_as_alone() -> None:
+    def one() -> Member:
+        return member(0, network=Scaled)
+
+    alone, among = one(), one()
+    curves = train([among, member(1)])
+    assert_same(among, curves[0], alone, train([alone])[0])
+    assert among.module.get_parameter("scale").shape == ()
+    assert among.module.get_parameter("scale") != 0.5
+
+
 def test_a_layout_puts_weights_before_biases_and_shares_tied_ones() -> None:
     layout = Layout.of(TwoTowers())
     assert list(layout.shapes) == [
