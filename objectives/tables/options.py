@@ -22,7 +22,14 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-Text = Annotated[str, BeforeValidator(_as_text)]
+def _as_one_text(value: object) -> object:
+    if isinstance(value, list):
+        written = ", ".join(map(str, value))
+        raise ValueError(f"is a list, not one text; a text with a comma in it is written '\"{written}\"'")
+    return _as_text(value)
+
+
+Text = Annotated[str, BeforeValidator(_as_one_text)]
 Texts = Annotated[list[str], BeforeValidator(_as_text)]
 Names = Annotated[str | list[str], BeforeValidator(_as_text)]
 

@@ -16,7 +16,7 @@ from objectives.tables.preprocessing import Preprocessing
 from objectives.tables.reading import normalise
 from objectives.tables.target import Target
 from tests.objectives.tables_kit import churn, messy, prepare
-from tuner.errors import DataError
+from tuner.errors import DataError, UsageError
 from tuner.sections import validate
 from tuner.study_file import override
 
@@ -71,6 +71,16 @@ def test_numbers_are_standardised_with_scikit_learns_statistics(tmp_path: Path) 
 def test_a_list_of_one_name_is_written_as_the_name(setting: str, wanted: list[str]) -> None:
     values = override({}, [f"data.{setting}"])["data"]
     assert validate(TableData, values, where="study.toml [data]").drop == wanted
+
+
+def test_a_text_with_a_comma_is_one_where_it_is_quoted() -> None:
+    listed = override({}, ["data.positive=yes, sure"])["data"]
+    with pytest.raises(
+        UsageError, match="""is a list, not one text; a text with a comma in it is written '"yes, sure"'"""
+    ):
+        validate(TableData, listed, where="study.toml [data]")
+    quoted = override({}, ['data.positive="yes, sure"'])["data"]
+    assert validate(TableData, quoted, where="study.toml [data]").positive == "yes, sure"
 
 
 @pytest.mark.parametrize(("count", "told"), [(1, "1 row without a target was"), (2, "2 rows without a target were")])
