@@ -102,14 +102,14 @@ class CrossEntropy(Loss):
         try:
             return _log_softmax(outputs).gather(-1, targets.unsqueeze(-1)).flatten(1).mean(1).neg()
         except RuntimeError:
-            self._require_classes(targets, outputs.shape[-1])
+            self._explain(targets, outputs.shape[-1])
             raise
 
     def sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         try:
             return self._sums(outputs, targets)
         except (RuntimeError, IndexError):
-            self._require_classes(targets, outputs.shape[-1])
+            self._explain(targets, outputs.shape[-1])
             raise
 
     def _sums(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +147,7 @@ class CrossEntropy(Loss):
         try:
             return self._prepared(targets, outputs, dtype)
         except (RuntimeError, IndexError):
-            self._require_classes(targets, outputs)
+            self._explain(targets, outputs)
             raise
 
     def _prepared(self, targets: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
@@ -168,8 +168,13 @@ class CrossEntropy(Loss):
     def _counted(self, targets: Tensor) -> Tensor:
         return targets if self.ignore_index is None else targets[targets != self.ignore_index]
 
+    def _explain(self, targets: Tensor, outputs: int) -> None:
+        """Refuse targets that torch has refused; those on a GPU, which it refuses too late, for their type alone."""
+        if targets.device.type == "cpu" or targets.is_floating_point():
+            self._require_classes(targets, outputs)
+
     def _require_classes(self, targets: Tensor, outputs: int) -> None:
-        """Refuse targets that are no numbers of so many classes; torch finds them at no cost, and calls them indices.
+        """Refuse targets that are no numbers of so many classes.
 
         Raises:
             RecipeError: naming their type, or both counts.
