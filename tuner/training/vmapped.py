@@ -107,7 +107,7 @@ class Vmapped:
         slopes = torch.autograd.grad(
             loss, list(self.parameters.values()), factors, allow_unused=True, materialize_grads=True
         )
-        torch.cat([slope.flatten(1) for slope in slopes], 1, out=self.gradient)
+        torch.cat([slope.reshape(len(slope), -1) for slope in slopes], 1, out=self.gradient)
         return loss.detach()
 
     def predict(self, feeds: Sequence[Feed]) -> Tensor:

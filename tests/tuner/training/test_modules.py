@@ -140,7 +140,7 @@ def test_a_parameter_without_an_axis_learns_the_same_in_a_cohort_as_alone() -> N
         return member(0, network=Scaled)
 
     alone, among = one(), one()
-    curves = train([among, member(1)])
+    curves = train([among, member(1), *(member(number, network=Scaled) for number in (2, 3))])
     assert_same(among, curves[0], alone, train([alone])[0])
     assert among.module.get_parameter("scale").shape == ()
     assert among.module.get_parameter("scale") != 0.5
