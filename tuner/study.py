@@ -293,8 +293,9 @@ def check(spec: StudySpec, *, where: str, storage: str | None) -> None:
         SpecError: for what a built-in objective does not take.
     """
     from tuner.loading import check_built_in
+    from tuner.models import naming
 
-    check_built_in(spec, where=where)
+    check_built_in(naming.located(spec, storage_url(storage)), where=where)
     name = spec.name
     if name.endswith(CONFIRMING):
         raise UsageError(

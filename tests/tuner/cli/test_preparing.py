@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import tuner
+from tests.tuner import studies
 from tests.tuner.cli.test_light import imported_by
 from tests.tuner.cli.test_running import running
 from tests.tuner.cli.test_running import tuner as command
-from tuner.errors import DataError, ObjectiveError
+from tuner.errors import DataError, ObjectiveError, StudyConflictError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the data is read by the command itself")
 
@@ -74,16 +76,20 @@ def test_errors_keep_their_class_and_code(capfd: pytest.CaptureFixture[str]) -> 
     write("raise DataError('rows.csv: no rows')")
     with pytest.raises(DataError, match=r"rows\.csv: no rows"):
         tuner.start("mine.py:Mine", trials=1)
-    done = command("start", "mine.py:Mine", "--trials", "1", "-q")
-    assert (done.returncode, done.stderr) == (2, "Error: rows.csv: no rows\n")
-    shown = command("start", "mine.py:Mine", "--trials", "1", "-q", "--debug")
-    assert "in load\n    raise DataError('rows.csv: no rows')" in shown.stderr
     write("raise ValueError('mine')")
     with pytest.raises(ObjectiveError, match="ValueError: mine") as caught:
         tuner.start("mine.py:Mine", trials=1)
     assert "raise ValueError('mine')" in caught.value.traceback
-    assert not Path("tuner.db").exists()
     assert capfd.readouterr().err == ""
+
+
+def test_an_error_is_one_line_and_debug_shows_where_it_was_raised() -> None:
+    write("raise DataError('rows.csv: no rows')")
+    done = command("start", "mine.py:Mine", "--trials", "1", "-q", "--debug")
+    assert done.returncode == 2
+    assert "in load\n    raise DataError('rows.csv: no rows')" in done.stderr
+    assert done.stderr.endswith("\nError: rows.csv: no rows\n")
+    assert not Path("tuner.db").exists()
 
 
 def test_what_an_objective_describes_must_be_json() -> None:
@@ -114,40 +120,34 @@ def test_no_process_outlives_a_command_that_is_killed_while_the_data_is_read() -
         subprocess.run(["timeout", "20", "sh", "-c", f"while pgrep -g {process.pid}; do sleep 0.1; done"], check=True)
 
 
-@pytest.mark.parametrize("attribute", ["objective", "Mine"])
-def test_a_script_may_start_its_own_objective_without_a_guard(attribute: str) -> None:
-    write()
-    settings = "" if attribute == "objective" else ", settings=['training.epochs=1']"
-    search = f"results = tuner.start('mine.py:{attribute}', trials=2, workers=1{settings})"
+def test_a_script_may_start_its_own_objective_without_a_guard() -> None:
+    search = "results = tuner.start('mine.py:objective', trials=2, workers=1)"
     function = "def objective(trial):\n    return trial.suggest_float('x', 0, 1)"
-    parts = ["import tuner", Path("mine.py").read_text(), function, search, "print(len(results.trials()), 'trials')"]
-    Path("mine.py").write_text("\n".join(parts))
+    Path("mine.py").write_text("\n".join(["import tuner", function, search, "print(len(results.trials()), 'trials')"]))
     done = subprocess.run([sys.executable, "mine.py"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "2 trials\n"), done.stderr
-    again = command("start", f"mine.py:{attribute}", "--name", "again", "--trials", "1", "-S", "budget.patience=5")
+    again = command("start", "mine.py:objective", "--name", "again", "--trials", "1", "--workers", "1")
     assert again.returncode == 0, again.stderr
-    line = 1 + Path("mine.py").read_text().splitlines().index(search)
-    assert f"mine.py: line {line} begins a search of its own and is left out, with all below it" in again.stderr
+    assert "mine.py: line 4 begins a search of its own and is left out, with all below it" in again.stderr
 
 
 def test_a_resume_that_is_refused_for_its_data_changes_nothing_and_moved_data_is_found(tmp_path: Path) -> None:
     rows = "\n".join(f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(60))
     Path("rows.csv").write_text(f"x,z,y\n{rows}\n")
-    used = ("--workers", "1", "-q", "-o", "json")
-    done = command("start", "--data", "rows.csv", "--target", "y", "--trials", "2", "-S", "training.epochs=2", *used)
-    assert done.returncode == 0, done.stderr
-    before = tuner.load("rows").spec
+    data = {"source": str(tmp_path / "rows.csv"), "target": "y"}
+    studies.work(studies.create(tmp_path, data=data, budget={"trials": 1}, training={"epochs": 1}))
+    before = tuner.load("quick").spec
     Path("rows.csv").rename("moved.csv")
     Path("other.csv").write_text(f"x,z,y\n{rows.replace('6', '5')}\n")
-    for changes, code, said in (
-        (["--add", "5"], 2, f"{tmp_path / 'rows.csv'}: no such file; where it lies now, -S data.source=PATH says"),
-        (["--add", "5", "-S", "data.source=other.csv"], 5, "the data of study 'rows' is not what it was"),
+    for settings, error, said in (
+        ([], DataError, f"{tmp_path / 'rows.csv'}: no such file; where it lies now, -S data.source=PATH says"),
+        (["data.source=other.csv"], StudyConflictError, "the data of study 'quick' is not what it was"),
     ):
-        refused = command("resume", "rows", *changes, "--workers", "1", "-q")
-        assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
-        assert tuner.load("rows").spec == before
-        assert tuner.load("rows").status().budget == 2
-    done = command("resume", "rows", "--add", "1", "-S", "data.source=moved.csv", *used)
+        with pytest.raises(error, match=re.escape(said)):
+            tuner.resume("quick", add=5, settings=settings, workers=1)
+        assert tuner.load("quick").spec == before
+        assert tuner.load("quick").status().budget == 1
+    done = command("resume", "quick", "--add", "1", "-S", "data.source=moved.csv", "--workers", "1", "-q")
     assert done.returncode == 0, done.stderr
-    assert tuner.load("rows").status().done == 3
-    assert command("keep", "rows", "--trial", "0").returncode == 0
+    assert tuner.load("quick").status().done == 2
+    assert tuner.keep("quick", trial=0).trials == [0]
