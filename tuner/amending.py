@@ -97,11 +97,14 @@ def _held_so_far(results: Results, stored: StudySpec, changed: StudySpec) -> Hel
 
     from tuner.preparation import resolved
     from tuner.space import Fixed
+    from tuner.workers.running import free_the_dead
 
     old, new = (resolved(spec, where="the stored study")[1] for spec in (stored, changed))
     if old is None or new is None:
         return {}
     freed = {name: p.distribution() for name, p in new.searched.items() if isinstance(old.parameters[name], Fixed)}
+    if freed:
+        free_the_dead(results)
     if freed and results.storage.list_workers(results.study_id):
         raise UsageError(
             f"space.{next(iter(freed))} is fixed for the workers that are at work on study '{results.name}'; "

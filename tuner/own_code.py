@@ -65,5 +65,5 @@ def _as_imported(kind: type) -> str:
     """Return the name of a class by the outermost module that has it: ``torch.nn.Module``."""
     modules = kind.__module__.split(".")
     homes = (".".join(modules[:length]) for length in range(1, len(modules) + 1))
-    home = next(home for home in homes if getattr(sys.modules.get(home), kind.__name__, None) is kind)
-    return f"{home}.{kind.__name__}"
+    home = next((home for home in homes if getattr(sys.modules.get(home), kind.__name__, None) is kind), modules[0])
+    return kind.__name__ if home == "builtins" else f"{home}.{kind.__name__}"

@@ -12,7 +12,7 @@ from tuner import attributes
 from tuner.errors import DataError, ObjectiveError, SpecError, StudyConflictError, TunerError, UsageError
 from tuner.function import LoadedFunction, check_count
 from tuner.loading import LoadedTrainable, load_objective, refuse_idle
-from tuner.own_code import load_data, own_code, returned
+from tuner.own_code import load_data, own_code
 from tuner.search import strategies
 from tuner.study_file import names_a_file, with_whole_paths
 from tuner.tryout import objectives_own, usual_configuration
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tuner.training import Dataset, Member
     from tuner.training.data import Feed
 
+MOST_CHOICES = 8
+"""So many choices of a hyperparameter are tried with weights to begin with."""
 FINGERPRINT = "fingerprint"
 FINGERPRINT_NUMBERS = 10_000_000
 """Of a tensor with more numbers than this, some rows are looked at."""
@@ -109,14 +111,14 @@ def prepare(spec: StudySpec, *, where: str) -> Prepared:
     )
 
 
-def _json(described: Any, where: str) -> dict[str, Any]:
+def _json(described: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return what an objective says of its data as it will be read again.
 
     Raises:
         ObjectiveError: when it is no JSON.
     """
     try:
-        found: dict[str, Any] = json.loads(json.dumps(returned(described, dict, where)))
+        found: dict[str, Any] = json.loads(json.dumps(dict(described)))
     except (TypeError, ValueError) as error:
         raise ObjectiveError(f"{where} must return JSON: {error}") from None
     return found
@@ -125,7 +127,7 @@ def _json(described: Any, where: str) -> dict[str, Any]:
 def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> str:
     """Return what the networks take of the weights they begin with, tried on one of the usual configuration.
 
-    Where they must fit whole networks, those at the ends of what the space searches of a network are tried too.
+    Where they must fit whole networks, others are tried too: each of what is searched of the network at its ends.
 
     Raises:
         UsageError: when the weights do not fit.
@@ -149,12 +151,15 @@ def _check_start(spec: StudySpec, loaded: LoadedTrainable, dataset: Dataset) -> 
             raise objectives_own(error) from error
 
     member = member_of(usual)
+    misfits: dict[str, str] = {}
     for name, value in _ends(loaded) if start.strict else ():
         try:
             member_of({**usual, name: value})
         except UsageError as error:
-            fixed = f"-S space.{name}={usual[name]}"
-            raise UsageError(f"with {name} = {value}, {error}; {fixed} has only networks that they fit") from None
+            misfits.setdefault(name, f"with {name} = {value}, {error}")
+    if misfits:
+        fixed = " ".join(f"-S space.{name}={usual[name]}" for name in misfits)
+        raise UsageError(f"{next(iter(misfits.values()))}; {fixed} searches no other networks")
     fit = start.fit(member.module)
     rest = fit.said()
     return f"networks begin with {len(fit.taken)} tensors of '{start.where}'" + (f"; {rest}" if rest else "")
@@ -180,7 +185,7 @@ def _ends(loaded: LoadedTrainable) -> Iterator[tuple[str, Scalar]]:
         if isinstance(parameter, Range):
             yield from ((name, parameter.take(value)) for value in (parameter.low, parameter.nearest(parameter.high)))
         elif isinstance(parameter, Choices):
-            yield from ((name, choice) for choice in parameter.choices)
+            yield from ((name, choice) for choice in parameter.choices[:MOST_CHOICES])
 
 
 def _written_out(spec: StudySpec, loaded: LoadedTrainable) -> StudySpec:
@@ -289,8 +294,8 @@ def check_data(kept: Mapping[str, Any], name: str, dataset: Dataset) -> None:
     known = kept.get(attributes.DATA, {}).get(FINGERPRINT)
     if known is not None and not same_data(known, fingerprint(dataset)):
         raise StudyConflictError(
-            f"the data of study '{name}' is not what it was when the study was created; "
-            "put it back, or start the study under another --name"
+            f"the data of study '{name}' is not what it was when the study was created (or another version of tuner "
+            "read it otherwise); put it back, or start the study under another --name"
         )
 
 

@@ -200,8 +200,8 @@ def _one_spelling(series: pl.Series) -> pl.Series:
     lower = series.str.to_lowercase()
     for words in (YES, NO):
         its = lower.is_in(list(words)).fill_null(False)
-        spellings = series.filter(its).value_counts(name="rows").sort("rows", series.name, descending=[True, False])
-        series = series.set(its, spellings[series.name][0])
+        spellings = series.filter(its).alias("spelling").value_counts(name="rows")
+        series = series.set(its, spellings.sort("rows", "spelling", descending=[True, False])["spelling"][0])
     return series
 
 

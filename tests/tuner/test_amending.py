@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,12 @@ def test_a_trial_that_does_not_say_what_it_held_is_not_trained_again_as_another(
     for train_again in (study.keep, confirm):
         with pytest.raises(UsageError, match="trial 0 has no value of 'depth', which the study searches"):
             train_again("quick", storage=url(tmp_path))
+
+
+def test_workers_that_are_dead_hold_nothing_fixed(tmp_path: Path) -> None:
+    results = studies.create(tmp_path, space=FIXED)
+    storage = f"sqlite:///{tmp_path / 'tuner.db'}"
+    code = f"import storage; print(storage.open_storage({storage!r}).register_worker({results.study_id}, name='dead'))"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    assert results.storage.list_workers(results.study_id)
+    assert amended(tmp_path, settings=WIDER).spec is not None

@@ -50,10 +50,10 @@ class Conversation:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
 
-    def close(self) -> None:
-        """Read what is left to read, once the process has ended."""
+    def close(self, patience: float = 2.0) -> None:
+        """Read what is left to read, once the process has ended, for so many seconds at most."""
         for reader, stream in self._readers:
-            reader.join(timeout=2)
+            reader.join(timeout=patience)
             if stream is not None and not reader.is_alive():
                 stream.close()  # else a process that the objective left behind holds it: its reader goes with us
         self.ask_to_leave()

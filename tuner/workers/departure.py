@@ -36,7 +36,7 @@ class Departure:
     traceback: str = ""
     """The objective's own traceback, when it was at fault."""
     error: str = ""
-    """The class in ``tuner.errors`` of what went wrong."""
+    """What went wrong: its class, or the nearest above it, in ``tuner.errors``."""
     origin: str = ""
     """The traceback of what went wrong, all of it."""
     answer: Any = None
@@ -58,12 +58,12 @@ class Departure:
             exit_code=kind.exit_code,
             message=str(error) if ours else f"{who} failed: {type(error).__name__}: {error}",
             traceback=error.traceback if isinstance(error, ObjectiveError) else "" if ours else whole,
-            error=kind.__name__,
+            error=next(one.__name__ for one in kind.__mro__ if one.__module__ == tuner.errors.__name__),
             origin=whole,
         )
 
     def to_error(self) -> TunerError:
-        """Return the error by which it left, of the class that it had there."""
+        """Return the error by which it left."""
         kind = getattr(tuner.errors, self.error, TunerError)
         error: TunerError
         if self.traceback or kind is ObjectiveError:

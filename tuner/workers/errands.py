@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,11 @@ CHECK = "check"
 MACHINE = "machine"
 PREPARE = "prepare"
 WHO = "preparing the study"
+POLL_SECONDS = 0.01
+LEAVE_SECONDS = 2.0
+"""How long a process may take to end once it has brought its answer, or is not wanted any more."""
+LAST_WORDS_SECONDS = 0.2
+"""How long what it printed last may take to be read, where processes that it has left hold its output open."""
 
 
 def run(process: Process, errand: str, **arguments: Any) -> Any:
@@ -41,11 +47,14 @@ def run(process: Process, errand: str, **arguments: Any) -> Any:
     """
     conversation = Conversation(process, {ERRAND: errand, **arguments}, lambda note: notes.info("%s", note))
     try:
-        process.wait()
+        while process.poll() is None and conversation.departure is None:
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        conversation.ask_to_leave()
+        raise
     finally:
-        process.kill()
-        process.wait()
-        conversation.close()
+        _end(process)
+        conversation.close(patience=LAST_WORDS_SECONDS)
     departure = conversation.departure
     if departure is None:
         raise TunerError(f"{WHO}: the process {conversation.how_it_ended}")
@@ -56,21 +65,43 @@ def run(process: Process, errand: str, **arguments: Any) -> Any:
     return departure.answer
 
 
-def go(told: Mapping[str, Any]) -> Departure:
-    """Go on the errand that this process was told; nobody else is at work yet, so torch has all cores."""
+def _end(process: Process) -> None:
+    """Let the process put away what it has, but not for long."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    process.kill()
+    process.wait()
+
+
+def go(told: Mapping[str, Any], control: int) -> Departure:
+    """Go on the errand that this process was told, until ``control`` ends.
+
+    Nobody else is at work yet, so torch has all cores.
+    """
     import torch
 
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    interrupt_at_end_of(control, patience=LEAVE_SECONDS)
     torch.set_num_threads(Machine.cores_here())
-    notes.setLevel(logging.INFO)
+    if told[ERRAND] == PREPARE:  # else what importing the objective shows was told before
+        notes.setLevel(logging.INFO)
     return Departure(reason=DONE, answer=_ERRANDS[told[ERRAND]](told))
 
 
-def _end_with_input() -> None:
-    """End when nobody waits for the answer any more."""
-    while sys.stdin.read(1):
-        pass
-    os._exit(1)
+def interrupt_at_end_of(control: int, *, patience: float | None = None) -> None:
+    """Send the main thread, which calls this, SIGTERM when the file ends; what outlasts ``patience`` is ended."""
+    main = threading.get_ident()
+
+    def watch() -> None:
+        while os.read(control, 1):
+            pass
+        # to the main thread itself: a signal that another thread takes does not wake it from a sleep
+        signal.pthread_kill(main, signal.SIGTERM)
+        if patience is not None:
+            time.sleep(patience)
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _machine(_: Mapping[str, Any]) -> dict[str, int]:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -29,6 +28,8 @@ def main() -> None:
     notes.addHandler(_NotesToLauncher(output))
     notes.propagate = False
     departure = _departure()
+    for number in (signal.SIGINT, signal.SIGTERM):  # it is ending already
+        signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
     os.write(output, f"\n{DEPARTURE_MARK}{departure.to_json()}\n".encode())
 
@@ -53,18 +54,30 @@ def _departure() -> Departure:
         line = sys.stdin.readline()
         if not line:
             raise KeyboardInterrupt  # nobody needed this process
-        told = json.loads(line)
+        told, control = json.loads(line), _taken_from_input()
         if errands.ERRAND not in told:
-            return Departure(reason=_work(WorkerSettings(**told)))
+            return Departure(reason=_work(WorkerSettings(**told), control))
         who = errands.WHO
-        return errands.go(told)
+        return errands.go(told, control)
     except KeyboardInterrupt:
         return Departure(reason=INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the process ends here; what happened must reach the person
         return Departure.by(error, who)
 
 
-def _work(settings: WorkerSettings) -> str:
+def _taken_from_input() -> int:
+    """Return the file whose end is the sign to leave, in whose place as standard input is nothing.
+
+    So an objective that reads its input finds its end, and the processes that it starts do not wait for ours.
+    """
+    control = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return control
+
+
+def _work(settings: WorkerSettings, control: int) -> str:
     import torch
 
     import storage
@@ -74,53 +87,55 @@ def _work(settings: WorkerSettings) -> str:
     logging.getLogger("storage").setLevel(logging.ERROR)  # the launcher waits for the same database, and says so
     opened = storage.open_storage(settings.storage, create=False)
     with noticing_deletion(opened, settings.study):
-        return _work_on(opened, settings)
+        return _work_on(opened, settings, control)
 
 
-def _work_on(opened: SQLStorage, settings: WorkerSettings) -> str:
+def _work_on(opened: SQLStorage, settings: WorkerSettings, control: int) -> str:
+    study_id = opened.get_study_id_from_name(settings.study)
+    worker_id = opened.register_worker(study_id, name=f"worker-{settings.index}")
+    try:
+        return _work_as(opened, study_id, settings, control)
+    finally:
+        opened.unregister_worker(worker_id)
+        opened.flush()
+
+
+def _work_as(opened: SQLStorage, study_id: int, settings: WorkerSettings, control: int) -> str:
+    """Do what the study's objective needs. What its spec fixes stays fixed while we are registered."""
     from tuner import attributes
     from tuner.errors import StudyNotFoundError
     from tuner.fittable import Fittable
     from tuner.loading import LoadedTrainable, load_objective
+    from tuner.workers.fittable_worker import FittableWorker
     from tuner.workers.function_worker import FunctionWorker
     from tuner.workers.trainable_worker import TrainableWorker
     from tuner.workers.worker import Leaving
 
-    study_id = opened.get_study_id_from_name(settings.study)
     spec = attributes.read_spec(opened, study_id)
     if spec is None:
         raise StudyNotFoundError(f"study '{settings.study}' has no spec to run")
     leaving = Leaving(opened, study_id, settings.deadline)
     loaded = load_objective(spec, where="the stored study")
     logging.getLogger("tuner.notes").setLevel(logging.INFO)  # not before: what importing it shows was told at the start
-    fittable = loaded.trainable if isinstance(loaded, LoadedTrainable) else None
-    if not isinstance(fittable, Fittable):
-        fittable = None
-    _listen(leaving, interrupt=fittable is not None or not isinstance(loaded, LoadedTrainable))
-    worker_id = opened.register_worker(study_id, name=f"worker-{settings.index}")
-    try:
-        if isinstance(loaded, LoadedTrainable) and fittable is not None:
-            from tuner.workers.fittable_worker import FittableWorker
-
-            return FittableWorker(opened, study_id, spec, loaded, fittable, leaving=leaving).run()
-        if isinstance(loaded, LoadedTrainable):
-            return TrainableWorker(
-                opened,
-                study_id,
-                spec,
-                loaded,
-                device=settings.device,
-                leaving=leaving,
-                workers=settings.workers,
-                careful=settings.careful,
-            ).run()
+    fittable = isinstance(loaded, LoadedTrainable) and isinstance(loaded.trainable, Fittable)
+    _listen(leaving, control, interrupt=fittable or not isinstance(loaded, LoadedTrainable))
+    if not isinstance(loaded, LoadedTrainable):
         return FunctionWorker(opened, study_id, spec, loaded, leaving=leaving).run()
-    finally:
-        opened.unregister_worker(worker_id)
-        opened.flush()
+    if isinstance(loaded.trainable, Fittable):
+        return FittableWorker(opened, study_id, spec, loaded, loaded.trainable, leaving=leaving).run()
+    return TrainableWorker(
+        opened,
+        study_id,
+        spec,
+        loaded,
+        device=settings.device,
+        leaving=leaving,
+        workers=settings.workers,
+        careful=settings.careful,
+    ).run()
 
 
-def _listen(leaving: Leaving, *, interrupt: bool) -> None:
+def _listen(leaving: Leaving, control: int, *, interrupt: bool) -> None:
     """Leave at the next epoch on Ctrl-C, SIGTERM, SIGHUP, or when the launcher closes our input or dies.
 
     Code we do not own the loop of is interrupted where it stands.
@@ -131,16 +146,8 @@ def _listen(leaving: Leaving, *, interrupt: bool) -> None:
         if interrupt:
             raise KeyboardInterrupt
 
-    main = threading.get_ident()
-
-    def wait_for_end_of_input() -> None:
-        while sys.stdin.read(1):
-            pass
-        # to the main thread itself: a signal that another thread takes does not wake it from a sleep
-        signal.pthread_kill(main, signal.SIGTERM)
-
     _on_signals(handle, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+    errands.interrupt_at_end_of(control)
 
 
 def _on_signals(handle: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> None:

@@ -151,3 +151,19 @@ def test_a_resume_that_is_refused_for_its_data_changes_nothing_and_moved_data_is
     assert done.returncode == 0, done.stderr
     assert tuner.load("quick").status().done == 2
     assert tuner.keep("quick", trial=0).trials == [0]
+
+
+def test_an_objective_may_start_processes_and_read_its_input() -> None:
+    write("from multiprocessing import Pool; import sys; print(sys.stdin.read() == '', Pool(1).map(abs, [-1]))")
+    text = (
+        Path("mine.py")
+        .read_text()
+        .replace(
+            "        return nn.Linear(3, 2)", "        print(Pool(1).map(abs, [-2]))\n        return nn.Linear(3, 2)"
+        )
+    )
+    Path("mine.py").write_text(text.replace("import os", "from multiprocessing import Pool\nimport os", 1))
+    done = command("start", "mine.py:Mine", "--trials", "1", "-S", "training.epochs=1", "--workers", "1", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "True [1]\n" in done.stderr
+    assert "[2]\n" in done.stderr

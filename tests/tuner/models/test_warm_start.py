@@ -213,8 +213,8 @@ def test_weights_that_fit_only_some_networks_of_the_space_are_refused_before_the
     place = study.keep("quick", storage=f"sqlite:///{tmp_path / 'tuner.db'}").place
     model = {"start_from": place}
     for searched, said in (
-        ({"depth": 2, "width": "8..16"}, "with width = 8, the weights .* -S space.width=16 has only"),
-        ({"depth": "1..3", "width": 16}, "with depth = 1, the weights .* -S space.depth=2 has only"),
+        ({"depth": 2, "width": "8..16"}, "with width = 8, the weights .* -S space.width=16 searches"),
+        ({"depth": "1..3", "width": 16}, "with depth = 1, the weights .* -S space.depth=2 searches"),
         ({"depth": 2, "width": 16, "normalization": ["none", "layer"]}, "with normalization = layer, the weights"),
     ):
         with pytest.raises(UsageError, match=said):
