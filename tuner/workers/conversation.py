@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ class Conversation:
         self.process = process
         self.departure: Departure | None = None
         """Its last word, once it has said it."""
+        self.departed = math.inf
+        """When that was, by ``time.monotonic``."""
         self._tell = tell
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -62,7 +66,7 @@ class Conversation:
         """The last line a process prints says how it left; before it are its notes, and its objective's own prints."""
         for line in stream:
             if line.startswith(DEPARTURE_MARK):
-                self.departure = Departure.from_json(line.removeprefix(DEPARTURE_MARK))
+                self.departure, self.departed = Departure.from_json(line.removeprefix(DEPARTURE_MARK)), time.monotonic()
             elif line.startswith(NOTE_MARK):
                 self._tell(json.loads(line.removeprefix(NOTE_MARK)))
             elif line.strip():

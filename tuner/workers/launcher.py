@@ -20,6 +20,8 @@ notes = logging.getLogger("tuner.notes")
 
 LEAVE_SECONDS = 20.0
 """How long workers may take to checkpoint and leave before they are killed."""
+LINGER_SECONDS = 60.0
+"""How long a worker that has said its last word may take to end: a thread of the objective's may never do."""
 CAREFUL_RESTARTS = 2
 """From so many on, with no trial ended in between, a worker is careful: it may have died before it had a trial."""
 MOST_RESTARTS = 10
@@ -113,6 +115,8 @@ class Launcher:
         """Note who has left, and start a new worker in the place of one that was killed."""
         for worker in list(self._workers):
             if worker.process.poll() is None:
+                if time.monotonic() - worker.conversation.departed > LINGER_SECONDS:
+                    worker.process.kill()
                 continue
             worker.conversation.close()
             self._workers.remove(worker)
