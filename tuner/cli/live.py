@@ -101,7 +101,8 @@ class PlainView(SilentView):
             click.echo(progress_line(snapshot), err=True)
 
     def leave(self) -> None:
-        click.echo(LEAVING, err=True)
+        if self.tracker.results is not None:
+            click.echo(LEAVING, err=True)
 
 
 class LiveView(SilentView):
@@ -163,5 +164,5 @@ class Frame:
             yield draw(
                 self._snapshot, width=options.max_width, height=console.height, elapsed=self._view.tracker.elapsed
             )
-        if self._view.leaving:
+        if self._view.leaving and self._snapshot is not None:
             yield Text(LEAVING, style="yellow")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Do what standard input says, to its end."""
+    os.register_at_fork(after_in_child=_heed_signals_as_ever)
     _on_signals(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP)
     output = os.dup(1)  # the objective may print without a newline, or put something else in stdout's place
     notes = logging.getLogger("tuner.notes")
@@ -32,6 +33,12 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
     os.write(output, f"\n{DEPARTURE_MARK}{departure.to_json()}\n".encode())
+
+
+def _heed_signals_as_ever() -> None:
+    """Let a process that an objective forks end by what ends any: a pool waits for its processes to."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _on_signals(signal.SIG_DFL, signal.SIGTERM, signal.SIGHUP)
 
 
 class _NotesToLauncher(logging.Handler):
@@ -150,7 +157,7 @@ def _listen(leaving: Leaving, control: int, *, interrupt: bool) -> None:
     errands.interrupt_at_end_of(control)
 
 
-def _on_signals(handle: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> None:
+def _on_signals(handle: Callable[[int, FrameType | None], object] | signal.Handlers, *numbers: signal.Signals) -> None:
     """Call ``handle`` on the signals; a terminal's end that we were told to ignore (``nohup``) stays ignored."""
     for number in numbers:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:

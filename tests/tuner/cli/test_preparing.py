@@ -106,8 +106,7 @@ def test_reading_the_data_is_interrupted_at_once_and_leaves_no_process(group: bo
         (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "interrupted before the first trial"
-    assert "Traceback" not in said
+    assert said.splitlines() == ["interrupted before the first trial"]
     left = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True, check=False)
     assert not left.stdout
 
