@@ -202,7 +202,7 @@ def start(
     no_search_while_importing()
     changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = read_spec(source, data=data, target=target, settings=settings, changes=changes)
-    check(spec, where=where, storage=storage)
+    check_start(spec, where=where, storage=storage)
     return start_spec(
         spec,
         where=where,
@@ -284,7 +284,7 @@ def create(
     return Results(opened, spec.name, study_id)
 
 
-def check(spec: StudySpec, *, where: str, storage: str | None) -> None:
+def check_start(spec: StudySpec, *, where: str, storage: str | None) -> None:
     """Refuse what can be seen before any data is read; :func:`create` looks again.
 
     Raises:

@@ -88,8 +88,7 @@ def start(
     """
     changes = {"name": name, "budget.trials": trials, "seed": seed}
     spec, where = sources.read_spec(source, data=data, target=_one_or_many(target), settings=settings, changes=changes)
-
-    api.check(spec, where=where, storage=storage)
+    api.check_start(spec, where=where, storage=storage)
 
     def run(observer: Observer) -> Results:
         return api.start_spec(
@@ -136,13 +135,12 @@ def resume(
     if Path(study).suffix in _STUDY_FILES and Path(study).exists():
         source = source or study
         study = sources.read_spec(study, settings=settings)[0].name
-    if add is None and trials is None and source is None and not settings:
-        results = api.load(study, storage=storage)
-        if results.spec is not None and _is_spent(results):
-            hint(f"study '{study}' has spent its budget; --add N gives it N trials more")
-            _tell(results, elapsed=0.0, storage=storage, output=output)
-            return
     results = api.load(study, storage=storage)
+    unchanged = add is None and trials is None and source is None and not settings
+    if unchanged and results.spec is not None and _is_spent(results):
+        hint(f"study '{study}' has spent its budget; --add N gives it N trials more")
+        _tell(results, elapsed=0.0, storage=storage, output=output)
+        return
     with api.ready(results, workers=workers, ray=ray) as processes:
         with redirect_stdout(sys.stderr):  # what an objective prints when it is imported is no result
             amended = amend(

@@ -36,6 +36,8 @@ LEAVE_SECONDS = 2.0
 """How long a process may take to end once it has brought its answer, or is not wanted any more."""
 LAST_WORDS_SECONDS = 0.2
 """How long what it printed last may take to be read, where processes that it has left hold its output open."""
+UNHEARD_SECONDS = 5.0
+"""The same where its answer was not read yet: this process may be slow to."""
 
 
 def run(process: Process, errand: str, **arguments: Any) -> Any:
@@ -54,7 +56,7 @@ def run(process: Process, errand: str, **arguments: Any) -> Any:
         raise
     finally:
         _end(process)
-        conversation.close(patience=LAST_WORDS_SECONDS)
+        conversation.close(patience=LAST_WORDS_SECONDS if conversation.departure is not None else UNHEARD_SECONDS)
     departure = conversation.departure
     if departure is None:
         raise TunerError(f"{WHO}: the process {conversation.how_it_ended}")
