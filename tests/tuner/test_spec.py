@@ -98,17 +98,14 @@ def test_a_duration_that_is_none_is_refused(written: Any) -> None:
 
 
 def test_what_differs_from_the_stored_study_is_told_line_by_line() -> None:
-    old = StudySpec(name="a", data={"source": "iris", "target": "species"})
-    new = parse_spec(
-        {
-            "name": "a",
-            "data": {"source": "moved", "target": "kind"},
-            "training": {"epochs": 9},
-            "budget": {"trials": 1},
-        },
-        where="x",
-    )
-    assert differences(old, new) == ["data.target: 'species' → 'kind'", "training.epochs: 50 → 9"]
+    old = StudySpec(name="a", data={"source": "iris", "target": "species", "test_file": "a.csv"})
+    data = {"source": "moved", "target": "kind", "test_file": "b.csv"}
+    new = parse_spec({"name": "a", "data": data, "training": {"epochs": 9}, "budget": {"trials": 1}}, where="x")
+    assert differences(old, new) == [
+        "data.target: 'species' → 'kind'",
+        "data.test_file: 'a.csv' → 'b.csv'",
+        "training.epochs: 50 → 9",
+    ]
 
 
 def test_a_path_in_a_study_file_is_taken_from_its_folder(tmp_path: Path) -> None:
